@@ -1,0 +1,601 @@
+"""Environment parameters (traced leaves) and the static specification derived from them.
+
+`EnvParams` holds every knob of the environment as an array, so that a jitted program can be reused,
+and `vmap`-ed, over any value. `EnvSpec` holds what decides array shapes and which layers are drawn;
+it is inferred from one configuration or from the union of several.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from kagebench import palettes
+from kagebench.atlas import Atlas, AtlasBuilder
+
+BLACK, COLOR, NOISE, IMAGE = range(4)
+RECTANGLE, SHAPE, SPRITE = range(3)
+BACKGROUND_MODES = ("black", "color", "noise", "image")
+SHAPES = tuple(palettes.SHAPES)
+PRESETS = ("none", "vintage", "retro", "cyberpunk", "horror", "noir")
+NEUTRAL = {
+    "brightness": 0.0,
+    "contrast": 1.0,
+    "gamma": 1.0,
+    "saturation": 1.0,
+    "hue_shift": 0.0,
+    "color_temp": 0.0,
+    "color_jitter_std": 0.0,
+    "blur_sigma": 0.0,
+    "sharpen_amount": 0.0,
+    "pixelate_factor": 1,
+    "gaussian_noise_std": 0.0,
+    "poisson_noise_scale": 0.0,
+    "vignette_strength": 0.0,
+    "radial_light_strength": 0.0,
+}
+STOCHASTIC = ("color_jitter_std", "gaussian_noise_std", "poisson_noise_scale")
+# A layout colour that the shape palette does not know is drawn in this grey.
+LAYOUT_FALLBACK = (80, 80, 80)
+DISTRACTOR_WINDOW = 32
+
+
+@struct.dataclass
+class Pool:
+    """A set of values from which one is drawn uniformly per episode.
+
+    values: int32 [slots] indices (or uint8 [slots, 3] colours); count: int32, the slots in use.
+    """
+
+    values: jax.Array
+    count: jax.Array
+
+
+@struct.dataclass
+class CameraParams:
+    """Screen margins (int32, px) that the agent pushes the camera with."""
+
+    left_margin: jax.Array
+    right_margin: jax.Array
+
+
+@struct.dataclass
+class BackgroundParams:
+    """Background layer. mode: int32 index into BACKGROUND_MODES; images: atlas indices."""
+
+    mode: jax.Array
+    images: Pool
+    image_width: jax.Array
+    parallax_factor: jax.Array
+    tile_horizontal: jax.Array
+    switch_frequency: jax.Array
+    color_names: Pool
+
+
+@struct.dataclass
+class CharacterParams:
+    """The player's box (px) and looks. mode: int32, RECTANGLE, SHAPE or SPRITE."""
+
+    width: jax.Array
+    height: jax.Array
+    mode: jax.Array
+    skins: Pool
+    cycle: jax.Array
+    enable_animation: jax.Array
+    animation_fps: jax.Array
+    idle_sprite_idx: jax.Array
+    shape_types: Pool
+    shape_colors: Pool
+    shape_rotate: jax.Array
+    shape_rotation_speed: jax.Array
+    fallback_color: jax.Array
+
+
+@struct.dataclass
+class NPCParams:
+    """World NPCs (fixed in the level) and sticky NPCs (fixed beside the agent)."""
+
+    enabled: jax.Array
+    min_npc_count: jax.Array
+    max_npc_count: jax.Array
+    animation_fps: jax.Array
+    spawn_y_offset: jax.Array
+    skins: Pool
+    cycle: jax.Array
+    sticky_enabled: jax.Array
+    min_sticky_count: jax.Array
+    max_sticky_count: jax.Array
+    sticky_skins: Pool
+    sticky_cycle: jax.Array
+    sticky_can_jump: jax.Array
+    sticky_jump_probability: jax.Array
+    sticky_x_offsets: Pool
+    sticky_x_random: jax.Array
+    sticky_x_min: jax.Array
+    sticky_x_max: jax.Array
+    sticky_y_randomize: jax.Array
+    sticky_y_min_offset: jax.Array
+    sticky_y_max_offset: jax.Array
+
+
+@struct.dataclass
+class DistractorParams:
+    """Geometric shapes that drift over the background, in screen coordinates."""
+
+    enabled: jax.Array
+    count: jax.Array
+    shape_types: Pool
+    shape_colors: Pool
+    can_move: jax.Array
+    min_speed: jax.Array
+    max_speed: jax.Array
+    can_rotate: jax.Array
+    min_rotation_speed: jax.Array
+    max_rotation_speed: jax.Array
+    min_size: jax.Array
+    max_size: jax.Array
+
+
+@struct.dataclass
+class FilterParams:
+    """Photometric and spatial filters, in the units of the configuration file."""
+
+    brightness: jax.Array
+    contrast: jax.Array
+    gamma: jax.Array
+    saturation: jax.Array
+    hue_shift: jax.Array
+    color_temp: jax.Array
+    color_jitter_std: jax.Array
+    blur_sigma: jax.Array
+    sharpen_amount: jax.Array
+    pixelate_factor: jax.Array
+    gaussian_noise_std: jax.Array
+    poisson_noise_scale: jax.Array
+    vignette_strength: jax.Array
+    radial_light_strength: jax.Array
+    radial_light_color: jax.Array
+    pop_filter: jax.Array
+    pop_filter_list: Pool
+
+
+@struct.dataclass
+class EffectParams:
+    """Point lights. point_light_colors: float32 [5, 3] in 0..255, one per light."""
+
+    point_light_enabled: jax.Array
+    point_light_intensity: jax.Array
+    point_light_radius: jax.Array
+    point_light_falloff: jax.Array
+    point_light_count: jax.Array
+    point_light_colors: jax.Array
+
+
+@struct.dataclass
+class LayoutParams:
+    """The level generator: lengths in px, heights in units of pix_per_unit px."""
+
+    length: jax.Array
+    height_px: jax.Array
+    base_ground_y: jax.Array
+    pix_per_unit: jax.Array
+    ground_thickness: jax.Array
+    run_width: jax.Array
+    p_change: jax.Array
+    p_up_given_change: jax.Array
+    min_step_height: jax.Array
+    max_step_height: jax.Array
+    min_height: jax.Array
+    max_height: jax.Array
+    layout_colors: Pool
+
+
+@struct.dataclass
+class PhysicsParams:
+    """Motion: px per step (velocities), px per step^2 (accelerations), steps (coyote_time)."""
+
+    gravity: jax.Array
+    terminal_velocity: jax.Array
+    jump_velocity: jax.Array
+    coyote_time: jax.Array
+    ground_accel: jax.Array
+    air_accel: jax.Array
+    max_speed_x: jax.Array
+    ground_friction: jax.Array
+    air_resistance: jax.Array
+    ground_snap_dist: jax.Array
+
+
+@struct.dataclass
+class EnvParams:
+    """Every knob of the environment; each leaf is traced and may carry a batch axis."""
+
+    episode_length: jax.Array
+    forward_reward_scale: jax.Array
+    jump_penalty: jax.Array
+    timestep_penalty: jax.Array
+    idle_penalty: jax.Array
+    dist_to_success: jax.Array
+    camera: CameraParams
+    background: BackgroundParams
+    character: CharacterParams
+    npc: NPCParams
+    distractors: DistractorParams
+    filters: FilterParams
+    effects: EffectParams
+    layout: LayoutParams
+    physics: PhysicsParams
+
+    @property
+    def max_steps_in_episode(self) -> jax.Array:
+        """The time limit in steps, under the name that gymnax uses."""
+        return self.episode_length
+
+
+@struct.dataclass
+class EnvSpec:
+    """What a compiled program depends on: array sizes and the layers in use. Hashable."""
+
+    height: int = struct.field(pytree_node=False)
+    width: int = struct.field(pytree_node=False)
+    num_segments: int = struct.field(pytree_node=False)
+    visible_segments: int = struct.field(pytree_node=False)
+    box_segments: int = struct.field(pytree_node=False)
+    max_dx: int = struct.field(pytree_node=False)
+    backgrounds: tuple[int, ...] = struct.field(pytree_node=False)
+    tilings: tuple[bool, ...] = struct.field(pytree_node=False)
+    characters: tuple[int, ...] = struct.field(pytree_node=False)
+    shapes: tuple[int, ...] = struct.field(pytree_node=False)
+    shape_window: int = struct.field(pytree_node=False)
+    rectangle: tuple[int, int] = struct.field(pytree_node=False)
+    npc_slots: int = struct.field(pytree_node=False)
+    sticky_slots: int = struct.field(pytree_node=False)
+    distractor_slots: int = struct.field(pytree_node=False)
+    distractor_shapes: tuple[int, ...] = struct.field(pytree_node=False)
+    filters: tuple[str, ...] = struct.field(pytree_node=False)
+    presets: tuple[int, ...] = struct.field(pytree_node=False)
+    episode_presets: tuple[int, ...] = struct.field(pytree_node=False)
+    lights: int = struct.field(pytree_node=False)
+    switching: bool = struct.field(pytree_node=False)
+    obs_size: int | None = struct.field(pytree_node=False, default=None)
+    pooling: str = struct.field(pytree_node=False, default="mean")
+    obs: str = struct.field(pytree_node=False, default="pixels")
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether a frame depends on fresh noise."""
+        return any(name in self.filters for name in STOCHASTIC)
+
+
+def _i32(value: Any) -> np.ndarray:
+    return np.asarray(value, np.int32)
+
+
+def _f32(value: Any) -> np.ndarray:
+    return np.asarray(value, np.float32)
+
+
+def _flag(value: Any) -> np.ndarray:
+    return np.asarray(bool(value))
+
+
+def _pool(values: Sequence[Any], slots: int, dtype: Any = np.int32, width: int = 0) -> Pool:
+    """Pad `values` to `slots` (at least one) and remember how many are real."""
+    shape = (max(slots, 1), width) if width else (max(slots, 1),)
+    padded = np.zeros(shape, dtype)
+    if len(values):
+        padded[: len(values)] = np.asarray(values, dtype)
+    return Pool(values=padded, count=_i32(max(len(values), 1)))  # pyright: ignore
+
+
+def _colors(names: Sequence[Any], palette: Mapping[str, Any], slots: int, default: Any) -> Pool:
+    rgb = [palette.get(name, default) if isinstance(name, str) else name for name in names]
+    return _pool(rgb, slots, np.uint8, 3)
+
+
+class _Pools:
+    """The resolved pools of one configuration, before padding."""
+
+    def __init__(self, config: Mapping[str, Any], atlas: AtlasBuilder):
+        self.config = config
+        character, npc = config["character"], config["npc"]
+        self.background = BACKGROUND_MODES.index(config["background"]["mode"])
+        self.images, self.image_width = [], 1
+        if self.background == IMAGE:
+            self.images, self.image_width = atlas.images(config["background"], config["H"])
+        self.character = RECTANGLE
+        if character["use_shape"]:
+            self.character = SHAPE
+        if character["use_sprites"]:
+            self.character = SPRITE
+        self.skins = atlas.skins(character, "sprite") if self.character == SPRITE else []
+        self.npc_skins = atlas.skins(npc, "sprite") if npc["enabled"] else []
+        self.sticky_skins = atlas.skins(npc, "sticky_sprite") if npc["sticky_enabled"] else []
+        self.cycle = atlas.frame_count(self.skins[0]) if self.skins else 1
+        self.npc_cycle = max((atlas.frame_count(skin) for skin in self.npc_skins), default=1)
+        self.sticky_cycle = max((atlas.frame_count(skin) for skin in self.sticky_skins), default=1)
+        filters = config["filters"]
+        self.episode_presets = [PRESETS.index(name) for name in filters["pop_filter_list"] or []]
+        self.preset = PRESETS.index(filters["pop_filter"] or "none")
+        self.distractor_shapes = [
+            SHAPES.index(name) for name in config["distractors"]["shape_types"]
+        ]
+        self.shapes = [SHAPES.index(name) for name in character["shape_types"]]
+
+
+def _slots(pools: Sequence[_Pools]) -> dict[str, int]:
+    """The longest pool of each kind over the batch of configurations."""
+    lengths = {
+        "images": lambda p: len(p.images),
+        "colors": lambda p: len(p.config["background"]["color_names"]),
+        "skins": lambda p: len(p.skins),
+        "npc_skins": lambda p: len(p.npc_skins),
+        "sticky_skins": lambda p: len(p.sticky_skins),
+        "shapes": lambda p: len(p.shapes),
+        "shape_colors": lambda p: len(p.config["character"]["shape_colors"]),
+        "distractor_shapes": lambda p: len(p.distractor_shapes),
+        "distractor_colors": lambda p: len(p.config["distractors"]["shape_colors"]),
+        "layout_colors": lambda p: len(p.config["layout"]["layout_colors"]),
+        "sticky_x_offsets": lambda p: len(p.config["npc"]["sticky_x_offsets"] or []),
+        "episode_presets": lambda p: len(p.episode_presets),
+    }
+    return {name: max(length(p) for p in pools) for name, length in lengths.items()}
+
+
+def _background(p: _Pools, slots: Mapping[str, int]) -> BackgroundParams:
+    c = p.config["background"]
+    return BackgroundParams(  # pyright: ignore
+        mode=_i32(p.background),
+        images=_pool(p.images, slots["images"]),
+        image_width=_i32(p.image_width),
+        parallax_factor=_f32(c["parallax_factor"]),
+        tile_horizontal=_flag(c["tile_horizontal"]),
+        switch_frequency=_f32(c["switch_frequency"]),
+        color_names=_colors(
+            c["color_names"], palettes.BACKGROUND_COLORS, slots["colors"], (0, 0, 0)
+        ),
+    )
+
+
+def _character(p: _Pools, slots: Mapping[str, int]) -> CharacterParams:
+    c = p.config["character"]
+    return CharacterParams(  # pyright: ignore
+        width=_i32(c["width"]),
+        height=_i32(c["height"]),
+        mode=_i32(p.character),
+        skins=_pool(p.skins, slots["skins"]),
+        cycle=_i32(p.cycle),
+        enable_animation=_flag(c["enable_animation"]),
+        animation_fps=_f32(c["animation_fps"]),
+        idle_sprite_idx=_i32(c["idle_sprite_idx"]),
+        shape_types=_pool(p.shapes, slots["shapes"]),
+        shape_colors=_colors(
+            c["shape_colors"], palettes.SHAPE_COLORS, slots["shape_colors"], (255, 0, 0)
+        ),
+        shape_rotate=_flag(c["shape_rotate"]),
+        shape_rotation_speed=_f32(c["shape_rotation_speed"]),
+        fallback_color=np.asarray(c["fallback_color"], np.uint8),
+    )
+
+
+def _npc(p: _Pools, slots: Mapping[str, int]) -> NPCParams:
+    c = p.config["npc"]
+    random_x = c["sticky_x_min"] is not None and c["sticky_x_max"] is not None
+    offsets = list(c["sticky_x_offsets"] or [])
+    pool = _pool(offsets, slots["sticky_x_offsets"])
+    return NPCParams(  # pyright: ignore
+        enabled=_flag(c["enabled"]),
+        min_npc_count=_i32(c["min_npc_count"]),
+        max_npc_count=_i32(c["max_npc_count"]),
+        animation_fps=_f32(c["animation_fps"]),
+        spawn_y_offset=_i32(c["spawn_y_offset"]),
+        skins=_pool(p.npc_skins, slots["npc_skins"]),
+        cycle=_i32(p.npc_cycle),
+        sticky_enabled=_flag(c["sticky_enabled"]),
+        min_sticky_count=_i32(c["min_sticky_count"]),
+        max_sticky_count=_i32(c["max_sticky_count"]),
+        sticky_skins=_pool(p.sticky_skins, slots["sticky_skins"]),
+        sticky_cycle=_i32(p.sticky_cycle),
+        sticky_can_jump=_flag(c["sticky_can_jump"]),
+        sticky_jump_probability=_f32(c["sticky_jump_probability"]),
+        # count 0 means "no explicit offsets".
+        sticky_x_offsets=Pool(values=pool.values, count=_i32(len(offsets))),  # pyright: ignore
+        sticky_x_random=_flag(random_x),
+        sticky_x_min=_i32(c["sticky_x_min"] if random_x else 0),
+        sticky_x_max=_i32(c["sticky_x_max"] if random_x else 0),
+        sticky_y_randomize=_flag(c["sticky_y_randomize"]),
+        sticky_y_min_offset=_i32(c["sticky_y_min_offset"]),
+        sticky_y_max_offset=_i32(c["sticky_y_max_offset"]),
+    )
+
+
+def _distractors(p: _Pools, slots: Mapping[str, int]) -> DistractorParams:
+    c = p.config["distractors"]
+    return DistractorParams(  # pyright: ignore
+        enabled=_flag(c["enabled"]),
+        count=_i32(c["count"]),
+        shape_types=_pool(p.distractor_shapes, slots["distractor_shapes"]),
+        shape_colors=_colors(
+            c["shape_colors"], palettes.SHAPE_COLORS, slots["distractor_colors"], (255, 0, 0)
+        ),
+        can_move=_flag(c["can_move"]),
+        min_speed=_f32(c["min_speed"]),
+        max_speed=_f32(c["max_speed"]),
+        can_rotate=_flag(c["can_rotate"]),
+        min_rotation_speed=_f32(c["min_rotation_speed"]),
+        max_rotation_speed=_f32(c["max_rotation_speed"]),
+        min_size=_i32(c["min_size"]),
+        max_size=_i32(c["max_size"]),
+    )
+
+
+def _filters(p: _Pools, slots: Mapping[str, int]) -> FilterParams:
+    c = p.config["filters"]
+    values = {name: _f32(c[name]) for name in NEUTRAL if name != "pixelate_factor"}
+    return FilterParams(  # pyright: ignore
+        **values,
+        pixelate_factor=_i32(c["pixelate_factor"]),
+        radial_light_color=_f32(c["radial_light_color"]),
+        pop_filter=_i32(p.preset),
+        pop_filter_list=_pool(p.episode_presets, slots["episode_presets"]),
+    )
+
+
+def _effects(c: Mapping[str, Any]) -> EffectParams:
+    names = c["point_light_color_names"] or ["white"]
+    white = (255, 255, 255)
+    cycle = [palettes.LIGHT_COLORS.get(names[i % len(names)], white) for i in range(5)]
+    return EffectParams(  # pyright: ignore
+        point_light_enabled=_flag(c["point_light_enabled"]),
+        point_light_intensity=_f32(c["point_light_intensity"]),
+        point_light_radius=_f32(c["point_light_radius"]),
+        point_light_falloff=_f32(c["point_light_falloff"]),
+        point_light_count=_i32(c["point_light_count"]),
+        point_light_colors=_f32(cycle),
+    )
+
+
+def _layout(p: _Pools, slots: Mapping[str, int]) -> LayoutParams:
+    c = p.config["layout"]
+    floats = {name: _f32(c[name]) for name in ("p_change", "p_up_given_change")}
+    ints = {
+        name: _i32(value)
+        for name, value in c.items()
+        if name not in floats and name != "layout_colors"
+    }
+    colors = _colors(
+        c["layout_colors"], palettes.SHAPE_COLORS, slots["layout_colors"], LAYOUT_FALLBACK
+    )
+    return LayoutParams(**ints, **floats, layout_colors=colors)  # pyright: ignore
+
+
+def _params(p: _Pools, slots: Mapping[str, int]) -> EnvParams:
+    c = p.config
+    physics = {
+        name: (_i32 if name in ("coyote_time", "ground_snap_dist") else _f32)(value)
+        for name, value in c["physics"].items()
+    }
+    rewards = (
+        "forward_reward_scale",
+        "jump_penalty",
+        "timestep_penalty",
+        "idle_penalty",
+        "dist_to_success",
+    )
+    return EnvParams(  # pyright: ignore
+        episode_length=_i32(c["episode_length"]),
+        **{name: _f32(c[name]) for name in rewards},
+        camera=CameraParams(**{k: _i32(v) for k, v in c["camera"].items()}),  # pyright: ignore
+        background=_background(p, slots),
+        character=_character(p, slots),
+        npc=_npc(p, slots),
+        distractors=_distractors(p, slots),
+        filters=_filters(p, slots),
+        effects=_effects(c["effects"]),
+        layout=_layout(p, slots),
+        physics=PhysicsParams(**physics),  # pyright: ignore
+    )
+
+
+def _reach(p: _Pools) -> int:
+    """Half the window (px) that holds any of the player's shapes at any angle."""
+    c = p.config["character"]
+    radius = 0.5 * min(c["width"], c["height"])
+    reach = radius * (2**0.5 if "square" in c["shape_types"] else 1.0)
+    if "line" in c["shape_types"] or "cross" in c["shape_types"]:
+        reach = max(reach, float(np.hypot(radius, 0.5 * max(1.0, radius / 4))))
+    if "ellipse" in c["shape_types"]:
+        reach = max(reach, 0.5 * max(c["width"], c["height"]))
+    return int(reach) + 1
+
+
+def _active_filters(pools: Sequence[_Pools]) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name, neutral in NEUTRAL.items()
+        if any(p.config["filters"][name] != neutral for p in pools)
+    )
+
+
+def _spec(pools: Sequence[_Pools], **options: Any) -> EnvSpec:
+    configs = [p.config for p in pools]
+    shapes = [p for p in pools if p.character == SHAPE]
+    rectangles = [p.config["character"] for p in pools if p.character == RECTANGLE]
+    distracting = [p for p in pools if p.config["distractors"]["enabled"]]
+    run = [c["layout"]["run_width"] for c in configs]
+    half = [c["character"]["width"] // 2 for c in configs]
+    width = configs[0]["W"]
+    return EnvSpec(  # pyright: ignore
+        height=configs[0]["H"],
+        width=width,
+        num_segments=max(
+            -(-c["layout"]["length"] // c["layout"]["run_width"]) for c in configs
+        ),
+        visible_segments=(width - 1) // min(run) + 2,
+        box_segments=max(2 * h // w + 2 for h, w in zip(half, run, strict=True)),
+        max_dx=max(1, *(int(np.ceil(c["physics"]["max_speed_x"])) for c in configs)),
+        backgrounds=tuple(sorted({p.background for p in pools})),
+        tilings=tuple(
+            sorted(
+                {p.config["background"]["tile_horizontal"] for p in pools if p.images},
+            )
+        ),
+        characters=tuple(sorted({p.character for p in pools})),
+        shapes=tuple(sorted({s for p in shapes for s in p.shapes})),
+        shape_window=2 * max((_reach(p) for p in shapes), default=0) + 1,
+        rectangle=(
+            max((c["height"] // 2 * 2 + 1 for c in rectangles), default=1),
+            max((c["width"] // 2 * 2 + 1 for c in rectangles), default=1),
+        ),
+        npc_slots=max(c["npc"]["max_npc_count"] * c["npc"]["enabled"] for c in configs),
+        sticky_slots=max(
+            c["npc"]["max_sticky_count"] * c["npc"]["sticky_enabled"] for c in configs
+        ),
+        distractor_slots=max((p.config["distractors"]["count"] for p in distracting), default=0),
+        distractor_shapes=tuple(sorted({s for p in distracting for s in p.distractor_shapes})),
+        filters=_active_filters(pools),
+        presets=tuple(sorted({p.preset for p in pools} - {0})),
+        episode_presets=tuple(sorted({s for p in pools for s in p.episode_presets})),
+        switching=any(
+            c["background"]["switch_frequency"] > 0 and c["background"]["mode"] != "black"
+            for c in configs
+        ),
+        lights=max(
+            c["effects"]["point_light_count"] * c["effects"]["point_light_enabled"]
+            for c in configs
+        ),
+        **options,
+    )
+
+
+def build(
+    configs: Sequence[Mapping[str, Any]], assets: Any, stack: bool, **options: Any
+) -> tuple[EnvSpec, EnvParams, Atlas]:
+    """Resolve canonical configurations into a spec, traced parameters and the pixel atlas.
+
+    Args:
+        configs: canonical nested dicts (see `kagebench.config.load`), all with the same H and W.
+        assets: the `AssetPack` that image and sprite paths resolve in.
+        stack: whether the leaves get a leading axis of length len(configs).
+        options: further fields of `EnvSpec` (obs, obs_size, pooling).
+
+    Raises:
+        ValueError: if the frame sizes differ.
+    """
+    sizes = {(c["H"], c["W"]) for c in configs}
+    if len(sizes) != 1:
+        raise ValueError(f"H, W: configs of one batch must share a frame size, got {sorted(sizes)}")
+    builder = AtlasBuilder(assets)
+    pools = [_Pools(config, builder) for config in configs]
+    slots = _slots(pools)
+    params = [_params(p, slots) for p in pools]
+    spec = _spec(pools, **options)
+    stacked = (
+        jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *params)
+        if stack
+        else jax.tree.map(jnp.asarray, params[0])
+    )
+    return spec, stacked, builder.build(spec.width)

@@ -1,0 +1,293 @@
+"""What the frame shows besides the agent's position: state, spawning and per-step updates."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from kagebench.layout import ground_row
+from kagebench.params import IMAGE, EnvParams, EnvSpec, NPCParams, Pool
+
+STEP_SECONDS = 1.0 / 60.0
+# Distractors turn round this many px before the border of the screen.
+_MARGIN = 15.0
+
+
+@struct.dataclass
+class NPCs:
+    """World NPCs. x, y int16 (level px), skin int16, frame int8: [slots]; timer float32 (s)."""
+
+    x: jax.Array
+    y: jax.Array
+    skin: jax.Array
+    frame: jax.Array
+    timer: jax.Array
+
+
+@struct.dataclass
+class StickyNPCs:
+    """NPCs beside the agent. x_offset, y, home_y int16 (px), vy float32, on_ground: [slots]."""
+
+    x_offset: jax.Array
+    y: jax.Array
+    home_y: jax.Array
+    vy: jax.Array
+    on_ground: jax.Array
+    skin: jax.Array
+    frame: jax.Array
+    timer: jax.Array
+    count: jax.Array
+
+
+@struct.dataclass
+class Distractors:
+    """Drifting shapes. x, y (screen px), vx, vy, angle, spin float32; shape, color, size: [slots]."""
+
+    x: jax.Array
+    y: jax.Array
+    vx: jax.Array
+    vy: jax.Array
+    angle: jax.Array
+    spin: jax.Array
+    shape: jax.Array
+    color: jax.Array
+    size: jax.Array
+
+
+@struct.dataclass
+class Visuals:
+    """Everything drawn that is not dynamics.
+
+    layout_color, background, shape_color: indices into pools; preset: index into PRESETS;
+    noise: uint32 seed of a noise background; filter_noise: uint32 seed of this frame's filters;
+    lights: float32 [lights, 2] in units of the frame; frame: int8 sprite frame; frame_timer: s;
+    shape_angle: degrees; shape_type: index into SHAPES; skin: atlas index.
+    """
+
+    layout_color: jax.Array
+    background: jax.Array
+    noise: jax.Array
+    filter_noise: jax.Array
+    preset: jax.Array
+    lights: jax.Array
+    frame: jax.Array
+    frame_timer: jax.Array
+    shape_angle: jax.Array
+    shape_type: jax.Array
+    shape_color: jax.Array
+    skin: jax.Array
+    npcs: NPCs
+    sticky: StickyNPCs
+    distractors: Distractors
+
+
+def _draw(key: jax.Array, pool: Pool, shape: tuple[int, ...] = ()) -> jax.Array:
+    """Uniform indices into the used part of a pool."""
+    return jax.random.randint(key, shape, 0, pool.count)
+
+
+def draw_background(key: jax.Array, params: EnvParams) -> tuple[jax.Array, jax.Array]:
+    """A new background: (int16 index into the mode's pool, uint32 seed for the noise mode)."""
+    index_key, seed_key = jax.random.split(key)
+    background = params.background
+    count = jnp.where(
+        background.mode == IMAGE, background.images.count, background.color_names.count
+    )
+    index = jax.random.randint(index_key, (), 0, count)
+    return index.astype(jnp.int16), jax.random.bits(seed_key, (), jnp.uint32)
+
+
+def spawn_npcs(key: jax.Array, tops: jax.Array, params: EnvParams, slots: int) -> NPCs:
+    """Place 0..slots NPCs uniformly on the level from column 200 on; unused slots are zero."""
+    count_key, x_key, skin_key = jax.random.split(key, 3)
+    npc, layout = params.npc, params.layout
+    count = jax.random.randint(count_key, (), npc.min_npc_count, npc.max_npc_count + 1)
+    used = (jnp.arange(slots) < count) & npc.enabled
+    x = jax.random.randint(x_key, (slots,), 200, jnp.maximum(300, layout.length - 200))
+    ground = jax.vmap(ground_row, (None, 0, None))(tops, x, layout)
+    y = ground - params.character.height // 2 - 2 - npc.spawn_y_offset
+    skin = npc.skins.values[_draw(skin_key, npc.skins, (slots,))]
+    return NPCs(  # pyright: ignore
+        x=jnp.where(used, x, 0).astype(jnp.int16),
+        y=jnp.where(used, y, 0).astype(jnp.int16),
+        skin=jnp.where(used, skin, 0).astype(jnp.int16),
+        frame=jnp.zeros(slots, jnp.int8),
+        timer=jnp.float32(0.0),
+    )
+
+
+def _sticky_offsets(key: jax.Array, npc: NPCParams, slots: int) -> jax.Array:
+    index = jnp.arange(slots)
+    pool = npc.sticky_x_offsets
+    explicit = pool.values[index % jnp.maximum(pool.count, 1)]
+    drawn = jax.random.randint(key, (slots,), npc.sticky_x_min, npc.sticky_x_max + 1)
+    spread = 120.0 * index / jnp.maximum(npc.max_sticky_count - 1, 1) - 60.0
+    otherwise = jnp.where(npc.sticky_x_random, drawn, spread.astype(jnp.int32))
+    return jnp.where(pool.count > 0, explicit, otherwise)
+
+
+def spawn_sticky(key: jax.Array, params: EnvParams, slots: int) -> StickyNPCs:
+    """Place NPCs at fixed horizontal offsets from the agent (see `_sticky_offsets`)."""
+    count_key, x_key, y_key, skin_key = jax.random.split(key, 4)
+    npc = params.npc
+    count = jax.random.randint(count_key, (), npc.min_sticky_count, npc.max_sticky_count + 1)
+    low, high = npc.sticky_y_min_offset, npc.sticky_y_max_offset
+    drawn = jax.random.randint(y_key, (slots,), low, high + 1)
+    offset = jnp.where(npc.sticky_y_randomize, drawn, low)
+    y = (params.layout.base_ground_y - npc.spawn_y_offset + offset).astype(jnp.int16)
+    skin = npc.sticky_skins.values[_draw(skin_key, npc.sticky_skins, (slots,))]
+    return StickyNPCs(  # pyright: ignore
+        x_offset=_sticky_offsets(x_key, npc, slots).astype(jnp.int16),
+        y=y,
+        home_y=y,
+        vy=jnp.zeros(slots, jnp.float32),
+        on_ground=jnp.ones(slots, bool),
+        skin=skin.astype(jnp.int16),
+        frame=jnp.zeros(slots, jnp.int8),
+        timer=jnp.float32(0.0),
+        count=jnp.where(npc.sticky_enabled, count, 0).astype(jnp.int8),
+    )
+
+
+def spawn_distractors(key: jax.Array, params: EnvParams, spec: EnvSpec) -> Distractors:
+    """Scatter shapes over the screen. Each velocity component has a magnitude in
+    min_speed..max_speed and a random sign."""
+    keys = jax.random.split(key, 8)
+    d, shape = params.distractors, (spec.distractor_slots,)
+    uniform = lambda key, low, high: jax.random.uniform(  # noqa: E731
+        key, shape, jnp.float32, low, high
+    )
+    speed = uniform(keys[2], d.min_speed, d.max_speed), uniform(keys[3], d.min_speed, d.max_speed)
+    sign = jax.random.rademacher(keys[4], (2, *shape), jnp.float32) * d.can_move
+    pools = _draw(keys[6], d.shape_types, shape), _draw(keys[7], d.shape_colors, shape)
+    angle_key, spin_key = jax.random.split(keys[5])
+    size_key, x_key = jax.random.split(keys[0])
+    size = jax.random.randint(size_key, shape, d.min_size, d.max_size + 1)
+    return Distractors(  # pyright: ignore
+        x=uniform(x_key, _MARGIN, spec.width - _MARGIN),
+        y=uniform(keys[1], _MARGIN, spec.height - _MARGIN),
+        vx=speed[0] * sign[0],
+        vy=speed[1] * sign[1],
+        angle=uniform(angle_key, 0.0, 360.0),
+        spin=uniform(spin_key, d.min_rotation_speed, d.max_rotation_speed) * d.can_rotate,
+        shape=d.shape_types.values[pools[0]].astype(jnp.int8),
+        color=pools[1].astype(jnp.int8),
+        size=size.astype(jnp.int16),
+    )
+
+
+def spawn(key: jax.Array, tops: jax.Array, params: EnvParams, spec: EnvSpec) -> Visuals:
+    """Draw everything visual of a new episode."""
+    keys = jax.random.split(key, 11)
+    character = params.character
+    background, noise = draw_background(keys[0], params)
+    preset = params.filters.pop_filter_list.values[_draw(keys[1], params.filters.pop_filter_list)]
+    shape_type = character.shape_types.values[_draw(keys[2], character.shape_types)]
+    return Visuals(  # pyright: ignore
+        layout_color=_draw(keys[3], params.layout.layout_colors).astype(jnp.int8),
+        background=background,
+        noise=noise,
+        filter_noise=jax.random.bits(keys[4], (), jnp.uint32),
+        preset=preset.astype(jnp.int8),
+        lights=jax.random.uniform(keys[5], (spec.lights, 2), jnp.float32, 0.15, 0.85),
+        frame=character.idle_sprite_idx.astype(jnp.int8),
+        frame_timer=jnp.float32(0.0),
+        shape_angle=jnp.float32(0.0),
+        shape_type=shape_type.astype(jnp.int8),
+        shape_color=_draw(keys[6], character.shape_colors).astype(jnp.int8),
+        skin=character.skins.values[_draw(keys[7], character.skins)].astype(jnp.int16),
+        npcs=spawn_npcs(keys[8], tops, params, spec.npc_slots),
+        sticky=spawn_sticky(keys[9], params, spec.sticky_slots),
+        distractors=spawn_distractors(keys[10], params, spec),
+    )
+
+
+def _advance(
+    frame: jax.Array, timer: jax.Array, fps: jax.Array, cycle: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Show each frame for 1/fps seconds, `cycle` frames in turn."""
+    timer = timer + jnp.float32(STEP_SECONDS)
+    period = 1.0 / fps
+    due = timer >= period
+    frame = jnp.where(due, (frame + 1) % cycle, frame).astype(jnp.int8)
+    return frame, jnp.where(due, timer - period, timer)
+
+
+def animate_character(visuals: Visuals, vx: jax.Array, params: EnvParams) -> Visuals:
+    """Walk cycle while |vx| > 0.1, else the idle frame; shapes rotate by degrees per step.
+
+    The cycle has as many frames as the first skin of the pool, whichever skin is shown.
+    """
+    character = params.character
+    moving = (jnp.abs(vx) > 0.1) & character.enable_animation
+    frame, timer = _advance(
+        visuals.frame, visuals.frame_timer, character.animation_fps, character.cycle
+    )
+    turned = (visuals.shape_angle + character.shape_rotation_speed) % 360.0
+    return visuals.replace(  # pyright: ignore
+        frame=jnp.where(moving, frame, character.idle_sprite_idx.astype(jnp.int8)),
+        frame_timer=jnp.where(moving, timer, 0.0),
+        shape_angle=jnp.where(character.shape_rotate, turned, visuals.shape_angle),
+    )
+
+
+def move_sticky(sticky: StickyNPCs, jump: jax.Array, params: EnvParams) -> StickyNPCs:
+    """Jump (bool [slots]: the roll of each NPC), fall back to the home row; y is truncated."""
+    npc, physics = params.npc, params.physics
+    jump = jump & sticky.on_ground & npc.sticky_can_jump
+    vy = jnp.where(jump, physics.jump_velocity, sticky.vy) + physics.gravity
+    y = sticky.y + vy
+    home = y >= sticky.home_y
+    frame, timer = _advance(sticky.frame, sticky.timer, npc.animation_fps, npc.sticky_cycle)
+    return sticky.replace(  # pyright: ignore
+        y=jnp.where(home, sticky.home_y, y.astype(jnp.int16)),
+        vy=jnp.where(home, 0.0, vy),
+        on_ground=home,
+        frame=frame,
+        timer=timer,
+    )
+
+
+def move_distractors(d: Distractors, spec: EnvSpec) -> Distractors:
+    """Drift, bounce off the margins of the screen, rotate by degrees modulo 360."""
+
+    def bounce(position: jax.Array, velocity: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+        position = position + velocity
+        outside = (position <= _MARGIN) | (position >= size - _MARGIN)
+        position = jnp.clip(position, _MARGIN, size - _MARGIN)
+        return position, jnp.where(outside, -velocity, velocity)
+
+    x, vx = bounce(d.x, d.vx, spec.width)
+    y, vy = bounce(d.y, d.vy, spec.height)
+    return d.replace(x=x, y=y, vx=vx, vy=vy, angle=(d.angle + d.spin) % 360.0)  # pyright: ignore
+
+
+def update(
+    key: jax.Array, visuals: Visuals, vx: jax.Array, params: EnvParams, spec: EnvSpec
+) -> Visuals:
+    """Advance everything visual by one step; vx is the agent's velocity after collision."""
+    switch_key, background_key, jump_key, noise_key = jax.random.split(key, 4)
+    visuals = animate_character(visuals, vx, params)
+    if spec.switching:
+        switch = jax.random.uniform(switch_key) < params.background.switch_frequency
+        background, noise = draw_background(background_key, params)
+        visuals = visuals.replace(  # pyright: ignore
+            background=jnp.where(switch, background, visuals.background),
+            noise=jnp.where(switch, noise, visuals.noise),
+        )
+    if spec.npc_slots:
+        npcs = visuals.npcs
+        frame, timer = _advance(npcs.frame, npcs.timer, params.npc.animation_fps, params.npc.cycle)
+        visuals = visuals.replace(npcs=npcs.replace(frame=frame, timer=timer))  # pyright: ignore
+    if spec.sticky_slots:
+        roll = jax.random.uniform(jump_key, (spec.sticky_slots,))
+        jump = roll < params.npc.sticky_jump_probability
+        visuals = visuals.replace(  # pyright: ignore
+            sticky=move_sticky(visuals.sticky, jump, params)
+        )
+    if spec.distractor_slots:
+        moved = move_distractors(visuals.distractors, spec)
+        visuals = visuals.replace(distractors=moved)  # pyright: ignore
+    if spec.stochastic:
+        bits = jax.random.bits(noise_key, (), jnp.uint32)
+        visuals = visuals.replace(filter_noise=bits)  # pyright: ignore
+    return visuals
