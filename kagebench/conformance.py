@@ -33,6 +33,11 @@ def _dynamics_only(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "character": {**plain["character"], **box}}
 
 
+def _with_length(config: dict[str, Any], ground_top: Any) -> dict[str, Any]:
+    """The configuration with the length of the given level."""
+    return {**config, "layout": {**config["layout"], "length": np.shape(ground_top)[-1]}}
+
+
 def segment_tops(ground_top: Any, run_width: int, num_segments: int) -> np.ndarray:
     """int16 [..., num_segments] from one ground row per column ([..., columns]).
 
@@ -101,6 +106,7 @@ def trace(config: Config, ground_top: Any, actions: Any) -> dict[str, np.ndarray
         config: YAML path, shipped name, or nested dict (absent keys take the defaults of the
             reference's data classes). Only dynamics matter; no asset is needed.
         ground_top: int [length], first solid row of every column; or a batch [N, length].
+            Its length replaces layout.length.
         actions: int [T] in 0..7; or [N, T].
 
     Returns:
@@ -112,7 +118,7 @@ def trace(config: Config, ground_top: Any, actions: Any) -> dict[str, np.ndarray
     Raises:
         ValueError: config is not valid, or ground_top is not level within a segment.
     """
-    canonical = _dynamics_only(load(config))
+    canonical = _with_length(_dynamics_only(load(config)), ground_top)
     spec, params, _ = build([canonical], None, stack=False)
     run_width = canonical["layout"]["run_width"]
     tops = segment_tops(ground_top, run_width, spec.num_segments)
@@ -152,7 +158,7 @@ def frame(
     for name in ("ground_top", "bg_image"):
         if isinstance(fields.get(name), str):
             fields[name] = named[fields[name]]
-    canonical = load(config)
+    canonical = _with_length(load(config), fields["ground_top"])
     pack = assets if isinstance(assets, AssetPack) else default_pack(assets)
     spec, params, atlas = _build_frame(canonical, fields, pack)
     tops = segment_tops(

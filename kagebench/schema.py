@@ -327,11 +327,21 @@ def _parse_int(key: Key, value: Any) -> int:
 
 
 def _parse_float(key: Key, value: Any) -> float:
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    number = float(value) if real and abs(value) <= FLOAT32_MAX else math.nan
+    number = _as_float(value)
     if math.isnan(number) or not _in_range(key, number):
         raise _rejection(value, _number_text(key, "a finite number"))
     return number
+
+
+def _as_float(value: Any) -> float:
+    """`value` as a float; NaN for what is no number or does not fit a float32."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        number = float(value)
+    except OverflowError:
+        return math.nan
+    return number if abs(number) <= FLOAT32_MAX else math.nan
 
 
 def _parse_bool(key: Key, value: Any) -> bool:

@@ -164,7 +164,7 @@ def _distractor_mask(
     size = size.astype(jnp.float32)
     # Angles are kept in degrees but drawn as radians, as in the reference.
     return near & shapes.mask(
-        spec.distractor_shapes, shape, dx, dy, angle, size, (0.5 * size, 0.3 * size), True
+        spec.distractor_shapes, shape, dx, dy, angle, size, (0.5 * size, 0.3 * size), True, (half, half)
     )
 
 
@@ -263,6 +263,7 @@ def _paint_shape(frame, cx, cy, visuals, character, spec) -> jax.Array:  # noqa:
             jnp.minimum(width, height).astype(jnp.float32),
             (width / 2, height / 2),
             False,
+            (cx, cy),
         )
         return filled & (character.mode == SHAPE)
 

@@ -18,7 +18,7 @@ from kagebench.render import hashing, poisson
 Planes = tuple[jax.Array, jax.Array, jax.Array]
 JITTER_STREAM, GAUSSIAN_STREAM, POISSON_STREAM = 10, 20, 30
 # Blending weight of the 3 x 3 box at blur_sigma 1, which sharpening uses.
-_SHARPEN_BLUR = 0.4
+_SHARPEN_BLUR = np.float32(0.4)
 
 
 def _each(function: Callable[[jax.Array], jax.Array], image: Planes) -> Planes:
@@ -121,14 +121,17 @@ def blur(image: Planes, sigma: jax.Array) -> Planes:
     return _each(lambda p: (1.0 - weight) * p + weight * _box(p), image)
 
 
-def sharpen(image: Planes, amount: jax.Array) -> Planes:
+def sharpen(image: Planes, amount: jax.Array, token: jax.Array) -> Planes:
     """Unsharp mask against a blur of sigma 1."""
+    # Stored, because XLA would otherwise merge the box's 1/9 with the weight and round differently.
+    means = materialize(lambda: _each(_box, image), token)
+    red, green, blue = (_unsharp(p, m, amount) for p, m in zip(image, means, strict=True))
+    return red, green, blue
 
-    def one(plane: jax.Array) -> jax.Array:
-        soft = (1.0 - _SHARPEN_BLUR) * plane + _SHARPEN_BLUR * _box(plane)
-        return _clip(plane + amount * (plane - soft))
 
-    return _each(one, image)
+def _unsharp(plane: jax.Array, mean: jax.Array, amount: jax.Array) -> jax.Array:
+    soft = (np.float32(1.0) - _SHARPEN_BLUR) * plane + _SHARPEN_BLUR * mean
+    return _clip(plane + amount * (plane - soft))
 
 
 def _nearest(size: int, factor: jax.Array) -> jax.Array:
@@ -204,7 +207,6 @@ def preset(image: Planes, name: str, token: jax.Array) -> Planes:
         "vignette": vignette,
         "contrast": contrast,
         "brightness": brightness,
-        "sharpen": sharpen,
     }
     for step, value in _PRESET_STEPS[name]:
         amount = value * one
@@ -212,6 +214,8 @@ def preset(image: Planes, name: str, token: jax.Array) -> Planes:
             image = hsv(image, amount, zero, token)
         elif step == "hue_shift":
             image = hsv(image, one, amount, token)
+        elif step == "sharpen":
+            image = sharpen(image, amount, token)
         else:
             image = simple[step](image, amount)
     return image
@@ -279,7 +283,7 @@ def apply(
         image = stage("blur_sigma", lambda: blur(image, value["blur_sigma"]), image)
     if "sharpen_amount" in spec.filters:
         image = stored(image)
-        image = stage("sharpen_amount", lambda: sharpen(image, value["sharpen_amount"]), image)
+        image = stage("sharpen_amount", lambda: sharpen(image, value["sharpen_amount"], token), image)
     if "pixelate_factor" in spec.filters:
         image = pixelate(stored(image), f.pixelate_factor)
     if "gaussian_noise_std" in spec.filters:

@@ -21,6 +21,7 @@ def mask(
     size: jax.Array,
     ellipse: tuple[jax.Array, jax.Array],
     tall_diamond: bool,
+    origin: tuple[jax.Array | int, jax.Array | int],
 ) -> jax.Array:
     """Pixels inside a shape.
 
@@ -32,6 +33,8 @@ def mask(
         size: float32 scalar, diameter in px.
         ellipse: semi-axes along u and v, px.
         tall_diamond: diamonds are twice as tall as wide (distractors) or regular (the player).
+        origin: int32 (x, y) of the centre in the coordinates that polygons are computed in. It
+            only rounds their vertices, which decides pixels exactly on an edge.
 
     Returns:
         bool [height, width].
@@ -49,7 +52,7 @@ def mask(
         inside = inside | (part & (kind == index))
     polygons = {index: name for index, name in names.items() if name in _POLYGON_SIDES}
     if polygons:
-        part = _polygon(polygons, kind, x, y, angle, radius)
+        part = _polygon(polygons, kind, (x, y), angle, radius, origin)
         is_polygon = jnp.any(jnp.stack([kind == index for index in polygons]))
         inside = inside | (part & is_polygon)
     return inside
@@ -99,13 +102,16 @@ def _vertices(
 def _polygon(
     polygons: dict[int, str],
     kind: jax.Array,
-    x: jax.Array,
-    y: jax.Array,
+    offset: tuple[jax.Array, jax.Array],
     angle: jax.Array,
     radius: jax.Array,
+    origin: tuple[jax.Array | int, jax.Array | int],
 ) -> jax.Array:
     """Even-odd rule with a ray towards +x; an edge counts if exactly one end lies below y."""
+    cx, cy = (jnp.asarray(c, jnp.float32) for c in origin)
+    x, y = offset[0] + cx, offset[1] + cy
     vx, vy = _vertices(polygons, kind, angle, radius)
+    vx, vy = vx + cx, vy + cy
     inside = jnp.zeros((y.shape[0], x.shape[1]), bool)
     for k in range(_MOST_VERTICES):
         x1, y1 = vx[k], vy[k]
