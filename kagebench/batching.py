@@ -35,7 +35,7 @@ def batch_native(function: Callable[..., Any]) -> Callable[..., Any]:
 
         merged = jax.tree.map(merge, args, tuple(is_batched))
         out = batched(*merged)
-        split = jax.tree.map(lambda x: x.reshape((size, -1, *x.shape[1:])), out)
+        split = jax.tree.map(lambda x: x.reshape((size, x.shape[0] // size, *x.shape[1:])), out)
         return split, jax.tree.map(lambda _: True, out)
 
     @wraps(function)
@@ -55,13 +55,13 @@ def materialize(compute: Callable[[], Any], token: jax.Array) -> Any:
 
     Args:
         compute: the computation; its results must be arrays.
-        token: any int32 array whose first element is at least -2**30 at run time.
+        token: an array that is not known at compile time, and whose first element exceeds -30000.
     """
 
     def on_cpu() -> Any:
         shapes = jax.eval_shape(compute)
         zeros = lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)  # noqa: E731
-        always = token.reshape(-1)[0] >= -(2**30)
+        always = token.reshape(-1)[0] > -30000
         return jax.lax.cond(always, compute, zeros)
 
     def elsewhere() -> Any:

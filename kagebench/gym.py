@@ -96,22 +96,21 @@ class KageGymEnv(gymnasium.Env[np.ndarray, np.int64]):
         _reject_options(options)
         super().reset(seed=seed)
         key = jax.random.key(_draw(self.np_random))
-        self._key, frame, self._state = _reset(self._env, key, self._params)
-        self._frame = np.array(frame)
-        return self._frame.copy(), {}
+        self._key, self._frame, self._state = _reset(self._env, key, self._params)
+        return np.array(self._frame), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, Info]:
         """Advance by one tick of 1/60 s."""
         if self._state is None:
             raise gymnasium.error.ResetNeeded("step() was called before reset()")
         action = _checked_actions(action, shape=())
-        self._key, frame, self._state, *outcome = _step(
+        self._key, self._frame, self._state, *outcome = _step(
             self._env, self._key, self._state, action, self._params
         )
         reward, terminated, truncated, info = jax.device_get(outcome)
-        self._frame = np.array(frame)
         numbers = {name: value.item() for name, value in info.items()}
-        return self._frame.copy(), float(reward), bool(terminated), bool(truncated), numbers
+        frame = np.array(self._frame)
+        return frame, float(reward), bool(terminated), bool(truncated), numbers
 
     def render(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the last observation, uint8 (H, W, 3); None without a render mode."""
@@ -119,7 +118,7 @@ class KageGymEnv(gymnasium.Env[np.ndarray, np.int64]):
             return None
         if self._frame is None:
             raise gymnasium.error.ResetNeeded("render() was called before reset()")
-        return self._frame.copy()
+        return np.array(self._frame)
 
 
 class KageVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):

@@ -178,7 +178,7 @@ def paint_distractors(
         lambda: jax.vmap(per_slot, (0, 0, 0, 0, 0, None))(
             d.shape, d.angle, d.size, d.x, d.y, spec
         ),
-        params.layout.length,
+        scene.tops,
     )
     count = jnp.where(params.distractors.enabled, params.distractors.count, 0)
     cx, cy = to_pixel(d.x), to_pixel(d.y)

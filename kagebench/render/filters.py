@@ -241,7 +241,7 @@ def apply_presets(
 
 
 def apply(
-    image: Planes, seed: jax.Array, params: EnvParams, spec: EnvSpec
+    image: Planes, seed: jax.Array, params: EnvParams, spec: EnvSpec, token: jax.Array
 ) -> Planes:
     """The filter chain in the benchmark's order.
 
@@ -249,11 +249,12 @@ def apply(
         image: planes of whole values 0..255.
         seed: uint32 [B], fresh for every frame.
         params, spec: filters absent from spec.filters cost nothing.
+        token: see `materialize`.
 
     Returns:
         Planes, clipped to 0..255 but not yet truncated.
     """
-    f, token = params.filters, params.layout.length
+    f = params.filters
     batch, height, width = image[0].shape
     value = {name: getattr(f, name).reshape(batch, 1, 1) for name in NEUTRAL}
     image = apply_presets(image, f.pop_filter, spec.presets, token)

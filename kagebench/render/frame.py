@@ -49,7 +49,7 @@ def truncate(image: filters.Planes) -> filters.Planes:
 def _filtered(
     frames: jax.Array, spec: EnvSpec, scene: Scene, params: EnvParams
 ) -> jax.Array:
-    token = params.layout.length
+    token = scene.tops
     pixels = frames.reshape(*frames.shape[:2], -1, 3)
     image = materialize(
         lambda: tuple(pixels[..., c].astype(jnp.float32) for c in range(3)), token
@@ -58,7 +58,7 @@ def _filtered(
         which = scene.visuals.preset
         image = truncate(filters.apply_presets(image, which, spec.episode_presets, token))
     if spec.filters or spec.presets:
-        image = truncate(filters.apply(image, scene.visuals.filter_noise, params, spec))
+        image = truncate(filters.apply(image, scene.visuals.filter_noise, params, spec, token))
     if spec.lights:
         image = lights.apply(image, scene.visuals.lights, params.effects, spec)
     planes = materialize(lambda: tuple(p.astype(jnp.uint8) for p in image), token)

@@ -65,7 +65,7 @@ def terrain(scene: Scene, params: EnvParams, spec: EnvSpec) -> Terrain:
         color = jax.vmap(lambda p, i: p[i])(palette, scene.visuals.layout_color)
         return top, depth, jnp.tile(color, (1, spec.width))
 
-    top, depth, color = materialize(compute, params.layout.length)
+    top, depth, color = materialize(compute, scene.tops)
     return Terrain(top=top, depth=depth, color=color)  # pyright: ignore
 
 
@@ -98,7 +98,7 @@ def _background(scene: Scene, params: EnvParams, atlas: Atlas, spec: EnvSpec) ->
     if COLOR in spec.backgrounds:
         palette = params.background.color_names.values
         rgb = jax.vmap(lambda p, i: p[i])(palette, scene.visuals.background)
-        tile = materialize(lambda: jnp.tile(rgb, (1, spec.width)), params.layout.length)
+        tile = materialize(lambda: jnp.tile(rgb, (1, spec.width)), scene.tops)
         lanes = jnp.where(mode == COLOR, tile[:, None], lanes)
     if NOISE in spec.backgrounds:
         shape = (spec.height, 3 * spec.width)
@@ -107,7 +107,7 @@ def _background(scene: Scene, params: EnvParams, atlas: Atlas, spec: EnvSpec) ->
     if IMAGE in spec.backgrounds:
         rows = materialize(
             lambda: jax.vmap(_image_rows, (0, 0, None, None))(scene, params, atlas, spec),
-            params.layout.length,
+            scene.tops,
         )
         lanes = rows if spec.backgrounds == (IMAGE,) else jnp.where(mode == IMAGE, rows, lanes)
     return lanes

@@ -1,0 +1,1 @@
+"""Code that draws the shipped art pack (`python -m kagebench.assets.draw --out DIR`)."""

@@ -1,0 +1,1 @@
+"""Scenes: functions (canvas, rng, options) that each draw one family of backgrounds."""
