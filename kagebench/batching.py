@@ -55,7 +55,7 @@ def materialize(compute: Callable[[], Any], token: jax.Array) -> Any:
 
     Args:
         compute: the computation; its results must be arrays.
-        token: an array that is not known at compile time, and whose first element exceeds -30000.
+        token: signed array that is not known at compile time, with a first element above -30000.
     """
 
     def on_cpu() -> Any:

@@ -272,7 +272,7 @@ def _filter(
     batched = jax.tree.map(lambda leaf: leaf[None], params)
     planes = pixels.astype(jnp.float32)
     image = planes[None, ..., 0], planes[None, ..., 1], planes[None, ..., 2]
-    out = truncate(filter_chain.apply(image, seed[None], batched, spec, pixels))
+    out = truncate(filter_chain.apply(image, seed[None], batched, spec, pixels.astype(jnp.int32)))
     return jnp.stack([plane[0] for plane in out], axis=-1).astype(jnp.uint8)
 
 

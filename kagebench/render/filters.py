@@ -42,7 +42,8 @@ def contrast(image: Planes, factor: jax.Array) -> Planes:
 
 def gamma(image: Planes, exponent: jax.Array) -> Planes:
     """Power law on [0, 1]."""
-    return _each(lambda p: (p / 255.0) ** exponent * 255.0, image)
+    # exp and log vectorise, a general power does not.
+    return _each(lambda p: jnp.exp(exponent * jnp.log(p / 255.0)) * 255.0, image)
 
 
 def hsv(image: Planes, saturation: jax.Array, hue_shift: jax.Array, token: jax.Array) -> Planes:
@@ -54,20 +55,25 @@ def hsv(image: Planes, saturation: jax.Array, hue_shift: jax.Array, token: jax.A
         delta = value - jnp.minimum(jnp.minimum(red, green), blue)
         share = jnp.where(value == 0, 0.0, delta / jnp.where(value == 0, 1.0, value))
         span = jnp.where(delta == 0, 1.0, delta)
-        hue = 60.0 * (((green - blue) / span) % 6.0)
+        # Remainders are written out: the general one is a slow scalar call.
+        turn = (green - blue) / span
+        hue = 60.0 * jnp.where(turn < 0, turn + 6.0, turn)
         hue = jnp.where(value == green, 60.0 * ((blue - red) / span + 2.0), hue)
         hue = jnp.where(value == blue, 60.0 * ((red - green) / span + 4.0), hue)
         hue = jnp.where(delta == 0, 0.0, hue)
         share = jnp.where(saturation == 1.0, share, jnp.clip(share * saturation, 0.0, 1.0))
-        hue = jnp.where(hue_shift == 0.0, hue, (hue + hue_shift) % 360.0)
-        return hue, share, value
+        shifted = hue + hue_shift
+        shifted = jnp.where(shifted >= 360.0, shifted - 360.0, shifted)
+        shifted = jnp.where(shifted < 0.0, shifted + 360.0, shifted)
+        return jnp.where(hue_shift == 0.0, hue, shifted), share, value
 
     def backward() -> Planes:
         sixth = hue / 60.0
         chroma = value * share
-        second = chroma * (1.0 - jnp.abs(sixth % 2.0 - 1.0))
+        second = chroma * (1.0 - jnp.abs(sixth - 2.0 * jnp.floor(sixth * 0.5) - 1.0))
         base = value - chroma
-        sector = jnp.floor(sixth).astype(jnp.int32) % 6
+        sector = jnp.floor(sixth)
+        sector = jnp.where(sector >= 6.0, 0.0, sector)
         # Sectors in which a channel is the strongest, and those in which it is the second.
         table = (((0, 5), (1, 4)), ((1, 2), (0, 3)), ((3, 4), (2, 5)))
         planes = []
@@ -104,28 +110,38 @@ def mix_colors(image: Planes, matrix: jax.Array) -> Planes:
     return _clip(rows[0]), _clip(rows[1]), _clip(rows[2])  # pyright: ignore
 
 
-def _box(plane: jax.Array) -> jax.Array:
-    """Mean of the 3 x 3 neighbourhood, edges replicated."""
-    padded = jnp.pad(plane, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    height, width = plane.shape[1:]
-    total = jnp.zeros_like(plane)
-    for i in range(3):
-        for j in range(3):
-            total = total + padded[:, i : i + height, j : j + width]
-    return total / 9.0
+def _box(image: Planes, token: jax.Array) -> Planes:
+    """Mean of the 3 x 3 neighbourhood, edges replicated, in memory.
+
+    In memory, because XLA would otherwise evaluate the padding per tap, and would merge the 1/9
+    with later weights, which rounds differently.
+    """
+    border = ((0, 0), (1, 1), (1, 1))
+    padded = materialize(lambda: _each(lambda p: jnp.pad(p, border, mode="edge"), image), token)
+    return materialize(lambda: _each(_mean_of_nine, padded), token)
 
 
-def blur(image: Planes, sigma: jax.Array) -> Planes:
+def _mean_of_nine(padded: jax.Array) -> jax.Array:
+    height, width = padded.shape[1] - 2, padded.shape[2] - 2
+    taps = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    return sum(taps[1:], taps[0]) / 9.0
+
+
+def blur(image: Planes, sigma: jax.Array, token: jax.Array) -> Planes:
     """Blend with the 3 x 3 mean by sigma / 2.5 (at most 1)."""
     weight = jnp.clip(sigma / 2.5, 0.0, 1.0)
-    return _each(lambda p: (1.0 - weight) * p + weight * _box(p), image)
+    red, green, blue = (
+        weight * mean + (1.0 - weight) * p
+        for p, mean in zip(image, _box(image, token), strict=True)
+    )
+    return red, green, blue
 
 
 def sharpen(image: Planes, amount: jax.Array, token: jax.Array) -> Planes:
     """Unsharp mask against a blur of sigma 1."""
-    # Stored, because XLA would otherwise merge the box's 1/9 with the weight and round differently.
-    means = materialize(lambda: _each(_box, image), token)
-    red, green, blue = (_unsharp(p, m, amount) for p, m in zip(image, means, strict=True))
+    red, green, blue = (
+        _unsharp(p, mean, amount) for p, mean in zip(image, _box(image, token), strict=True)
+    )
     return red, green, blue
 
 
@@ -281,7 +297,7 @@ def apply(
         image = stage("color_jitter_std", lambda: mix_colors(image, matrix), image)
     if "blur_sigma" in spec.filters:
         image = stored(image)
-        image = stage("blur_sigma", lambda: blur(image, value["blur_sigma"]), image)
+        image = stage("blur_sigma", lambda: blur(image, value["blur_sigma"], token), image)
     if "sharpen_amount" in spec.filters:
         image = stored(image)
         image = stage("sharpen_amount", lambda: sharpen(image, value["sharpen_amount"], token), image)

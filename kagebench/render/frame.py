@@ -60,7 +60,7 @@ def _filtered(
     if spec.filters or spec.presets:
         image = truncate(filters.apply(image, scene.visuals.filter_noise, params, spec, token))
     if spec.lights:
-        image = lights.apply(image, scene.visuals.lights, params.effects, spec)
+        image = lights.apply(image, scene.visuals.lights, params.effects, spec, token)
     planes = materialize(lambda: tuple(p.astype(jnp.uint8) for p in image), token)
     return jnp.stack(planes, axis=-1)
 

@@ -9,6 +9,29 @@ import jax
 import jax.numpy as jnp
 
 _GOLDEN = 0x9E3779B9
+# Polynomials of erfinv(x) / x in w = -log(1 - x^2), around w = 2.5 and sqrt(w) = 3.
+_CENTRAL = (
+    2.81022636e-08,
+    3.43273939e-07,
+    -3.5233877e-06,
+    -4.39150654e-06,
+    0.00021858087,
+    -0.00125372503,
+    -0.00417768164,
+    0.246640727,
+    1.50140941,
+)
+_TAIL = (
+    -0.000200214257,
+    0.000100950558,
+    0.00134934322,
+    -0.00367342844,
+    0.00573950773,
+    -0.0076224613,
+    0.00943887047,
+    1.00167406,
+    2.83297682,
+)
 
 
 def mix(word: jax.Array) -> jax.Array:
@@ -38,8 +61,18 @@ def normal(seed: jax.Array, stream: int, shape: tuple[int, ...]) -> jax.Array:
 
 
 def normal_from_uniform(u: jax.Array) -> jax.Array:
-    """The standard normal quantile of u in (0, 1)."""
-    return jnp.float32(2.0**0.5) * jax.lax.erf_inv(2.0 * u - 1.0)
+    """The standard normal quantile of u in (0, 1), to about 1e-6 relative.
+
+    Source: Giles, "Approximating the erfinv function" (GPU Computing Gems, 2011), single precision.
+    """
+    x = 2.0 * u - 1.0
+    w = -jnp.log((1.0 - x) * (1.0 + x))
+    tail = w >= 5.0
+    t = jnp.where(tail, jnp.sqrt(w) - 3.0, w - 2.5)
+    value = jnp.where(tail, _TAIL[0], _CENTRAL[0])
+    for central, far in zip(_CENTRAL[1:], _TAIL[1:], strict=True):
+        value = value * t + jnp.where(tail, far, central)
+    return jnp.float32(2.0**0.5) * value * x
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -1,8 +1,8 @@
 """Poisson noise at one variate per pixel: inversion for small means, a quantile expansion beyond.
 
 The expansion of the Poisson quantile around the normal one (Giles, "Algorithm 955: approximation
-of the inverse Poisson cumulative distribution function", 2016) is accurate to about 1e-3 in the
-distribution function for means above 4, without the rejection loop of an exact sampler.
+of the inverse Poisson cumulative distribution function", 2016) needs no rejection loop. At mean 2,
+where it takes over, it is 0.003 in total variation from the exact law, at mean 20 it is 3e-5.
 """
 
 import jax
@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from kagebench.render import hashing
 
 # Below this mean the distribution function is summed term by term.
-_SMALL = 4.0
-# P(X > 18) < 2e-7 for means up to _SMALL.
-_TERMS = 18
+_SMALL = 2.0
+# P(X > 12) < 2e-7 for means up to _SMALL.
+_TERMS = 12
 
 
 def sample(seed: jax.Array, stream: int, mean: jax.Array) -> jax.Array:

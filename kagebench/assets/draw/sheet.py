@@ -21,7 +21,7 @@ def contact_sheet(pack: AssetPack, out: str | Path) -> list[Path]:
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "backgrounds.png", folder / "sprites.png"]
-    _backgrounds(pack).quantize(256, dither=Image.Dither.NONE).save(paths[0], optimize=True)
+    _backgrounds(pack).save(paths[0], optimize=True)
     _sprites(pack).save(paths[1], optimize=True)
     return paths
 

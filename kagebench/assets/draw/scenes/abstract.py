@@ -71,12 +71,12 @@ def marble(c: Canvas, rng: Rng, colours: list[str], **o: Any) -> None:
     if bands:
         value = 0.5 + 0.5 * np.sin(value * bands)
     palette_map(c, value, colours)
-    c.scale(1 + o.get("relief", 0.12) * relief(rng, 4, 5, 1.0))
+    c.scale(1 + 0.12 * relief(rng, 4, 5, 1.0))
     vein = np.abs(fbm(rng, 4, 5, x=c.x + warp * (second - 0.5), y=c.y + warp * first) - 0.5)
     c.paint(smooth(0.025, 0.004, vein), o.get("vein", "#ffffff"), 0.7)
 
 
-def watercolour(c: Canvas, rng: Rng, paper: Colour, washes: list[str], **o: Any) -> None:
+def watercolour(c: Canvas, rng: Rng, paper: Colour, washes: list[str]) -> None:
     """Transparent washes with dark rims and splashes on paper."""
     c.paint(np.ones((FINE, 1)), paper)
     for k, colour in enumerate(washes):
@@ -87,7 +87,7 @@ def watercolour(c: Canvas, rng: Rng, paper: Colour, washes: list[str], **o: Any)
         pigment = 0.55 + 0.5 * fbm(rng, 12, 4)
         wash = (blob * np.clip(pigment, 0, 1) * 0.75 + 0.35 * rim)[..., None]
         c.pixels *= 1 - np.clip(wash, 0, 1) * (1 - rgb(colour))
-    for _ in range(o.get("drops", 50)):
+    for _ in range(50):
         x, y, r = rng.uniform(0, SIZE), rng.uniform(0, SIZE), 0.4 + 2.4 * rng.random() ** 4
         colour = washes[rng.integers(len(washes))]
         c.ellipse(x, y, r, colour=colour, alpha=0.5)
@@ -95,7 +95,7 @@ def watercolour(c: Canvas, rng: Rng, paper: Colour, washes: list[str], **o: Any)
     c.scale(1 + 0.05 * relief(rng, 16, 3, 1.0))
 
 
-def bokeh(c: Canvas, rng: Rng, back: list[str], lights: list[str], **o: Any) -> None:
+def bokeh(c: Canvas, rng: Rng, back: list[str], lights: list[str]) -> None:
     """Out-of-focus lights over a gradient."""
     c.gradient(*zip(np.linspace(0, SIZE, len(back)), back, strict=True))
     c.add(smooth(0.4, 0.8, fbm(rng, 3, 3)), lights[0], 0.25)
@@ -109,7 +109,7 @@ def bokeh(c: Canvas, rng: Rng, back: list[str], lights: list[str], **o: Any) -> 
         c.glow(x, y, rng.uniform(3, 8), lights[rng.integers(len(lights))], 0.9)
 
 
-def contours(c: Canvas, rng: Rng, colours: list[str], **o: Any) -> None:
+def contours(c: Canvas, rng: Rng, colours: list[str]) -> None:
     """Paper-cut layers: stacked height lines with shadows between them."""
     field = fbm(rng, 3, 3) * 0.75 + 0.35 * (1 - np.abs(c.y / SIZE - 0.5) * 2)
     shadow = np.roll(field, (4, 4), axis=(0, 1))

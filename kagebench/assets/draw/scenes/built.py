@@ -48,7 +48,7 @@ def castle(
     if o.get("moon"):
         moon(c, rng, 34, 28, 11, o["moon"])
     else:
-        sun(c, 30, o.get("sun_y", 34), 8, o.get("light", "#fff0b0"), 6)
+        sun(c, 30, 34, 8, "#fff0b0", 6)
     clouds(
         c,
         rng,
@@ -73,7 +73,7 @@ def castle(
         (92, 14, 22, 0),
         (73, 26, 30, 0),
     ):
-        tower(c, rng, x, 98, wide, tall, stone, roof, kind, o.get("window", "#ffd777"))
+        tower(c, rng, x, 98, wide, tall, stone, roof, kind, "#ffd777")
     c.paint(capsule_mask(c, 73, 84, 99, 4), mix(stone, "#0c0a14", 0.75))
     for i in range(2):
         shape = knoll if i == 0 else hill(rng, 122, 12)
@@ -141,7 +141,7 @@ def ruins(
     if o.get("moon"):
         moon(c, rng, 90, 24, 9, o["moon"])
     else:
-        sun(c, o.get("sun_x", 40), 34, 8, o.get("light", "#fff0b0"), 7)
+        sun(c, o.get("sun_x", 40), 34, 8, "#fff0b0", 7)
     clouds(c, rng, 6, 14, 54, mix(sky[-1], "#ffffff", 0.55), mix(sky[0], sky[-1], 0.4), 30)
     tone = mix(sky[-1], plants, 0.35)
     ground(c, rng, 88 - 22 * curve(rng, 3, 4), tone, mix(tone, sky[-1], 0.4), 20)
@@ -294,9 +294,9 @@ def hall(
     beam = edge(c.y - (20 - vault))
     c.paint(beam, mix(wall, "#0a0810", 0.55))
     c.paint(smooth(1.2, 0.3, np.abs(c.y - (20 - vault))), mix(wall, "#ffffff", 0.25))
-    c.add(np.exp(-(((c.y - 56) / 40) ** 2)) * np.ones((1, FINE)), light, o.get("warm", 0.12))
+    c.add(np.exp(-(((c.y - 56) / 40) ** 2)) * np.ones((1, FINE)), light, 0.12)
     c.scale(1 - 0.25 * smooth(40, 0, c.y))
-    embers(c, rng, o.get("embers", 10), light, 20, 100)
+    embers(c, rng, 10, light, 20, 100)
 
 
 def pane(c: Canvas, rng: Rng, x: float, glass: list[str]) -> None:

@@ -232,9 +232,7 @@ def candy(
     """Land of sweets: striped hills, lollipops, gumdrops, canes, sugar clouds."""
     c.gradient(*zip(np.linspace(0, 90, len(sky)), sky, strict=True))
     angle = np.arctan2(c.y - 92, c.dx(64))
-    c.add(
-        smooth(-0.2, 0.2, np.sin(angle * 18)) * smooth(110, 10, c.y), "#ffffff", o.get("rays", 0.22)
-    )
+    c.add(smooth(-0.2, 0.2, np.sin(angle * 18)) * smooth(110, 10, c.y), "#ffffff", 0.22)
     if o.get("rainbow", True):
         for i, tone in enumerate(
             ("#ff5d6c", "#ffa24d", "#ffe066", "#7ad97a", "#5fb4ff", "#b17bff")
@@ -322,8 +320,7 @@ def alien(
 ) -> None:
     """Jungle of giant glowing mushrooms and bulb plants under strange moons."""
     c.gradient(*zip(np.linspace(0, 100, len(sky)), sky, strict=True))
-    if o.get("stars", True):
-        stars(c, rng, 70, 70)
+    stars(c, rng, 70, 70)
     for x, y, radius, colour in o.get("moons", ()):
         planet(c, rng, x, y, radius, colour, None)
     veil(c, rng, mix(sky[-1], "#ffffff", 0.3), 0.5, 50, 20)
@@ -356,11 +353,11 @@ def alien(
                 caps[rng.integers(len(caps))],
                 tone,
             )
-    embers(c, rng, 34, o.get("spores", caps[0]), 20, 120)
+    embers(c, rng, 34, caps[0], 20, 120)
 
 
 def mushroom(
-    c: Canvas, rng: Rng, x: float, base: float, height: float, cap: Colour | None, stem: Colour
+    c: Canvas, rng: Rng, x: float, base: float, height: float, cap: Colour, stem: Colour
 ) -> None:
     """Bent stem, gilled domed cap with glowing spots."""
     lean = rng.uniform(-0.12, 0.12) * height

@@ -41,7 +41,7 @@ def mountains(
     c: Canvas, rng: Rng, sky: list[str], far: Colour, near: Colour, light: Colour, **o: Any
 ) -> None:
     """Ranges behind ranges. sky: colours top to horizon; far, near: of the layers."""
-    horizon = o.get("horizon", 88)
+    horizon = 88
     c.gradient(*zip(np.linspace(0, horizon, len(sky)), sky, strict=True))
     if o.get("stars"):
         stars(c, rng, 90, 70)
@@ -50,7 +50,7 @@ def mountains(
         moon(c, rng, body_x, body_y, 8, light)
     else:
         sun(c, body_x, body_y, o.get("sun", 8), light, 6)
-    veil(c, rng, mix(light, sky[-1], 0.3), 0.6, o.get("veil_y", 30), 18)
+    veil(c, rng, mix(light, sky[-1], 0.3), 0.6, 30, 18)
     if o.get("clouds"):
         clouds(
             c, rng, o["clouds"], 20, 50, mix(sky[-1], "#ffffff", 0.7), mix(sky[0], "#ffffff", 0.3)
@@ -86,7 +86,7 @@ def forest(
 ) -> None:
     """Trunks in depth under a canopy, with light falling through."""
     c.gradient((0, mix(glow, leaf, 0.45)), (50, glow), (96, mix(glow, mist, 0.6)), (128, floor))
-    c.glow(o.get("light_x", 64), 44, 70, glow, 0.5)
+    c.glow(64, 44, 70, glow, 0.5)
     for layer in range(4):
         t = layer / 3
         tone = mix(mix(mist, bark, 0.25 + 0.1 * layer), bark, t)
@@ -163,7 +163,7 @@ def meadow(
     clouds(
         c,
         rng,
-        o.get("clouds", 6),
+        6,
         18,
         62,
         o.get("cloud", "#ffffff"),
@@ -173,10 +173,9 @@ def meadow(
     for i in range(2):
         tone = mix(sky[-1], far, 0.35 + 0.25 * i)
         ground(c, rng, 74 + 5 * i - (16 - 6 * i) * curve(rng, 3, 3), tone, mix(tone, sky[-1], 0.3))
-    for i in range(4):
-        t = i / 3
-        outline = hill(rng, 80 + 13 * i, 10 + 3 * i)
-        tone = mix(far, near, t)
+    outlines = [hill(rng, 80 + 13 * i, 10 + 3 * i) for i in range(4)]
+    for i, outline in enumerate(outlines):
+        tone = mix(far, near, i / 3)
         ground(c, rng, outline, mix(tone, "#ffffaa", 0.16), mix(tone, "#0a3030", 0.28), 22, 0.16)
         for _ in range((9, 6, 3, 1)[i]):
             x = rng.uniform(0, SIZE)
@@ -188,16 +187,16 @@ def meadow(
                     c, rng, x, base, 6 + 6 * i, o.get("leaf", mix(tone, "#1f6b2c", 0.5)), "#5f4028"
                 )
         if i == 1:
-            landmark(c, rng, outline, o.get("landmark"))
+            landmark(c, outline, o.get("landmark"))
         if i == 2 and o.get("path"):
             half = 0.6 + 0.0035 * np.maximum(c.y - 84, 0) ** 2.1
             wind = 64 + 16 * np.sin(c.y / 11 + o["path_phase"]) * smooth(128, 86, c.y)
             c.paint(smooth(1, -1, np.abs(c.dx(wind)) - half) * c.below(outline), o["path"])
-    grass(c, rng, outline, 160, near, 5)
-    flowers(c, rng, outline - 12, o.get("count", 120), blossoms)
+    grass(c, rng, outlines[-1], 160, near, 5)
+    flowers(c, rng, outlines[-1] - 12, o.get("count", 120), blossoms)
 
 
-def landmark(c: Canvas, rng: Rng, outline: np.ndarray, kind: str | None) -> None:
+def landmark(c: Canvas, outline: np.ndarray, kind: str | None) -> None:
     """A windmill, houses, a tower or nothing, standing on an outline."""
     if kind is None:
         return
@@ -270,7 +269,7 @@ def field(
         if o.get("heads"):
             c.ellipse(x, y - size, 0.2 + 0.9 * t, colour=o["heads"])
     if o.get("fence"):
-        for x in np.arange(0, SIZE, 16):
+        for x in np.arange(0.0, SIZE, 16):
             c.rect(x, 84, x + 2, 100, "#6e4a2c")
         c.rect(0, 87, SIZE, 88.5, "#815a38")
         c.rect(0, 93, SIZE, 94.5, "#815a38")

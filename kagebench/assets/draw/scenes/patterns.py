@@ -48,21 +48,21 @@ def checker(c: Canvas, rng: Rng, first: Colour, second: Colour, **o: Any) -> Non
     )
 
 
-def rings(c: Canvas, rng: Rng, colours: list[str], **o: Any) -> None:
+def rings(c: Canvas, rng: Rng, colours: list[str]) -> None:
     """Interfering concentric rings around several centres."""
     total = np.zeros((FINE, FINE))
-    for _ in range(o.get("centres", 3)):
+    for _ in range(3):
         cx, cy = rng.uniform(0, SIZE), rng.uniform(0, SIZE)
         lift = (SIZE / np.pi) * np.abs(np.sin(np.pi * c.dx(cx) / SIZE))
-        total += np.sin(np.hypot(lift, c.y - cy) * o.get("pitch", 0.5))
-    value = 0.5 + 0.5 * np.sin(total * o.get("twist", 2.0))
+        total += np.sin(np.hypot(lift, c.y - cy) * 0.5)
+    value = 0.5 + 0.5 * np.sin(total * 2.0)
     palette_map(c, value, colours)
     c.scale(0.86 + 0.14 * np.sin(total * 4))
 
 
 def sunburst(c: Canvas, rng: Rng, colours: list[str], **o: Any) -> None:
     """Rays from a point behind halftone dots and a badge."""
-    cx, cy = 64, o.get("cy", 70)
+    cx, cy = 64, 70
     angle = np.arctan2(c.y - cy, c.dx(cx))
     count = o.get("rays", 12)
     # An even number of rays agrees on the left and the right edge; so does a twist that ends there.
@@ -91,13 +91,13 @@ def stripes(c: Canvas, rng: Rng, colours: list[str], **o: Any) -> None:
     """Flowing bands of colour."""
     warp = (fbm(rng, 3, 3) - 0.5) * o.get("warp", 70)
     pitch = o.get("pitch", 14)
-    phase = (c.y + warp) / pitch + o.get("tilt", 0) * len(colours) * c.x / SIZE
+    phase = (c.y + warp) / pitch
     band = np.floor(phase).astype(int) % len(colours)
     table = np.array([rgb(colour) for colour in colours])
     inner = phase - np.floor(phase)
     c.paint(np.ones((FINE, 1)), table[band])
     c.scale(0.8 + 0.32 * np.sin(inner * np.pi) ** 0.7)
-    c.paint(smooth(0.07, 0.02, np.minimum(inner, 1 - inner)), o.get("line", "#ffffff"), 0.6)
+    c.paint(smooth(0.07, 0.02, np.minimum(inner, 1 - inner)), "#ffffff", 0.6)
 
 
 def tiles(c: Canvas, rng: Rng, colours: list[str], **o: Any) -> None:
@@ -134,9 +134,9 @@ def squares(c: Canvas, rng: Rng, colours: list[str], **o: Any) -> None:
                     c.rect(x - half, y - half, x + half, y + half, colour, corner=half * 0.25)
 
 
-def weave(c: Canvas, rng: Rng, colours: list[str], **o: Any) -> None:
+def weave(c: Canvas, rng: Rng, colours: list[str]) -> None:
     """Tartan or basket weave of crossing bands."""
-    step = o.get("step", 16)
+    step = 16
     pattern = np.array([0, 0, 1, 1, 2, 1, 1, 0, 0, 3, 0, 0, 2, 2, 3, 2])
     table = np.array([rgb(colour) for colour in colours])
     across = table[pattern[np.floor(c.x / SIZE * 64).astype(int) % step] % len(colours)]
@@ -150,15 +150,15 @@ def circuit(c: Canvas, rng: Rng, board: Colour, trace: Colour, glow: Colour, **o
     """Printed circuit: traces at right angles, pads, chips, glowing nodes."""
     c.gradient((0, mix(board, "#ffffff", 0.08)), (64, board), (128, mix(board, "#04060c", 0.35)))
     c.paint(smooth(0.3, 0.8, fbm(rng, 4, 4)), mix(board, glow, 0.3), 0.6)
-    for at in np.arange(0, SIZE, 8):
+    for at in np.arange(0.0, SIZE, 8):
         c.rect(at, 0, at + 0.3, SIZE, mix(board, "#ffffff", 0.12), 0.5)
         c.rect(0, at, SIZE, at + 0.3, mix(board, "#ffffff", 0.12), 0.5)
     for _ in range(46):
-        x, y = 4 * rng.integers(0, 32), 4 * rng.integers(0, 32)
-        colour = mix(trace, glow, rng.choice([0.0, 0.0, 0.8]))
+        x, y = 4.0 * int(rng.integers(0, 32)), 4.0 * int(rng.integers(0, 32))
+        colour = mix(trace, glow, float(rng.choice([0.0, 0.0, 0.8])))
         c.ellipse(x, y, 1.5, colour=colour)
         for _ in range(rng.integers(2, 5)):
-            run = 4 * rng.integers(1, 6) * rng.choice([-1, 1])
+            run = 4.0 * int(rng.integers(1, 6)) * int(rng.choice([-1, 1]))
             kind = rng.integers(3)
             dx, dy = (run if kind != 1 else 0), (run if kind != 0 else 0)
             c.line(x, y, x + dx, y + dy, mix(colour, "#04060c", 0.4), 1.5)
@@ -169,7 +169,7 @@ def circuit(c: Canvas, rng: Rng, board: Colour, trace: Colour, glow: Colour, **o
     for x, y, half in o.get("chips", ((32, 34, 13), (94, 78, 17), (34, 100, 9))):
         chip(c, x, y, half, board, trace, glow)
     for _ in range(16):
-        x, y = 4 * rng.integers(0, 32), 4 * rng.integers(0, 32)
+        x, y = 4.0 * int(rng.integers(0, 32)), 4.0 * int(rng.integers(0, 32))
         c.glow(x, y, 9, glow, 0.8)
         c.ellipse(x, y, 0.9, colour=mix(glow, "#ffffff", 0.7))
 
@@ -190,7 +190,7 @@ def chip(
 
 
 def synthwave(
-    c: Canvas, rng: Rng, sky: list[str], grid: Colour, ridge: Colour, light: list[str], **o: Any
+    c: Canvas, rng: Rng, sky: list[str], grid: Colour, ridge: Colour, light: list[str]
 ) -> None:
     """Striped sun over a neon grid that runs to the horizon."""
     horizon = 80

@@ -60,9 +60,9 @@ def city(
             (128, mix(near, "#08080c", 0.5)),
             mask=smooth(116, 117, c.y),
         )
-        for x in np.arange(4, SIZE, 16):
+        for x in np.arange(4.0, SIZE, 16):
             c.rect(x, 121, x + 8, 122.2, mix(lights[0], "#ffffff", 0.4))
-        for x in np.arange(8, SIZE, 32):
+        for x in np.arange(8.0, SIZE, 32):
             c.rect(x, 98, x + 0.9, 117, mix(near, "#050508", 0.4))
             c.rect(x - 3, 97.5, x + 1, 98.4, mix(near, "#050508", 0.4))
             c.glow(x - 2.6, 99, 11, lights[0], 0.8)
@@ -257,7 +257,7 @@ def harbour(
         )
         x += width
     c.rect(0, 88, SIZE, 92, "#8d8578")
-    for x in np.arange(2, SIZE, 8):
+    for x in np.arange(2.0, SIZE, 8):
         c.rect(x, 88, x + 0.6, 92, "#6c6459")
     mirror(c, 92, water, 0.35, rng)
     for x, y in ((26, 106), (84, 116)):

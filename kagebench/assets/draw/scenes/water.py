@@ -81,7 +81,7 @@ def coast(
         ground(c, rng, outline, "#f5dfa5", "#d9b172", 16, 0.08)
         c.paint(smooth(2.5, 0, np.abs(c.y - outline[None, :])), "#ffffff", 0.7)
         for place in (12, 28, 98, 114):
-            palm(c, rng, place, 118, rng.uniform(36, 56), o.get("leaf", "#2f9a4c"))
+            palm(c, rng, place, 118, rng.uniform(36, 56), "#2f9a4c")
     if extra == "cliff":
         height = 40 + 70 * smooth(22, 34, np.abs(c.dx(100)))[0]
         outline = height + 8 * ridges(rng, 8, 4)
@@ -280,7 +280,7 @@ def swamp(
     c.gradient(*zip(np.linspace(0, 92, len(sky)), sky, strict=True))
     if o.get("stars"):
         stars(c, rng, 70, 60)
-    moon(c, rng, o.get("moon_x", 40), 28, 9, o.get("moon", "#f4f0d8"))
+    moon(c, rng, o.get("moon_x", 40), 28, 9, "#f4f0d8")
     veil(c, rng, mist, 0.7, 40, 14)
     for i in range(3):
         t = i / 2
@@ -295,7 +295,7 @@ def swamp(
     for _ in range(14):
         x, y = rng.uniform(0, SIZE), rng.uniform(100, 126)
         size = 1.5 + (y - 96) * 0.12
-        c.ellipse(x, y, size, size * 0.35, o.get("lily", "#4f7a44"))
+        c.ellipse(x, y, size, size * 0.35, "#4f7a44")
         if rng.random() < 0.5:
             c.ellipse(x, y - size * 0.3, size * 0.35, colour=o.get("bloom", "#f6c6e0"))
     for x in (8, 60, 118):

@@ -210,7 +210,7 @@ def sky_islands(
     c.gradient(*zip(np.linspace(0, SIZE, len(sky)), sky, strict=True))
     if o.get("stars"):
         stars(c, rng, 90, 100)
-    sun(c, 100, 24, 8, o.get("light", "#fff2b0"), 6)
+    sun(c, 100, 24, 8, "#fff2b0", 6)
     clouds(c, rng, 7, 30, 120, o.get("cloud", "#ffffff"), mix(sky[1], "#ffffff", 0.45), 34)
     spots = [(24, 52, 11), (70, 34, 9), (112, 70, 13), (58, 82, 22), (6, 100, 12)]
     for x, y, half in spots:

@@ -1,0 +1,125 @@
+"""Actor-critic networks with a shared trunk, as pure functions of a dictionary of parameters.
+
+Three trunks, chosen by name:
+
+* ``nature``: the network of Mnih et al. 2015 (Nature 518, p. 529) as used with 128x128x3 frames by
+  the PPO-CNN baseline of KAGE-Bench (arXiv 2601.14232): 4,799,657 parameters with 8 actions.
+* ``small``: two convolutions without overlap and a dense layer, for frames of 32x32.
+* ``mlp``: two dense layers of 64 with tanh, for vectors (Schulman et al. 2017).
+
+Weights are orthogonal with gain sqrt(2) in the trunk, 0.01 for the actor and 1 for the critic;
+biases are zero (Engstrom et al. 2020, arXiv 2005.12729; Andrychowicz et al. 2021).
+"""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+
+from algorithms.common.conv import Method, as_float, conv
+
+Name = Literal["nature", "small", "mlp"]
+Params = dict[str, dict[str, jax.Array]]
+
+# (features, kernel size, stride) of the convolutions, then the widths of the dense layers.
+CONVOLUTIONS = {
+    "nature": ((32, 8, 4), (64, 4, 2), (64, 3, 1)),
+    "small": ((16, 4, 4), (32, 2, 2)),
+    "mlp": (),
+}
+DENSE = {"nature": (512,), "small": (128,), "mlp": (64, 64)}
+ACTIVATION: dict[str, Callable] = {"nature": jax.nn.relu, "small": jax.nn.relu, "mlp": jnp.tanh}
+
+
+def init(
+    key: jax.Array, name: Name, observation_shape: tuple[int, ...], num_actions: int
+) -> Params:
+    """Parameters of a network.
+
+    Args:
+        key: PRNG key.
+        name: "nature", "small" or "mlp".
+        observation_shape: (H, W, C) for the convolutional networks, (D,) for "mlp".
+        num_actions: number of logits A.
+
+    Returns:
+        layer name -> {"kernel": float32 (k, k, C, O) or (D, O), "bias": float32 (O,)}.
+
+    Raises:
+        ValueError: the name is unknown or does not fit the observation.
+    """
+    check(name, observation_shape)
+    trunk_key, actor_key, critic_key = jax.random.split(key, 3)
+    shapes = _trunk_shapes(name, observation_shape)
+    keys = jax.random.split(trunk_key, len(shapes))
+    params = {
+        layer: _layer(layer_key, shape, jnp.sqrt(2.0))
+        for layer_key, (layer, shape) in zip(keys, shapes.items(), strict=True)
+    }
+    width = DENSE[name][-1]
+    params["actor"] = _layer(actor_key, (width, num_actions), 0.01)
+    params["critic"] = _layer(critic_key, (width, 1), 1.0)
+    return params
+
+
+def apply(
+    params: Params, observation: jax.Array, name: Name, method: Method = "patches"
+) -> tuple[jax.Array, jax.Array]:
+    """Action logits and state value.
+
+    Args:
+        params: from :func:`init`.
+        observation: (B, *observation_shape), float32 or uint8; the latter is divided by 255.
+        name: as in :func:`init`.
+        method: formulation of the convolutions, see :mod:`algorithms.common.conv`.
+
+    Returns:
+        logits float32 (B, A), value float32 (B,).
+    """
+    activation = ACTIVATION[name]
+    x = observation
+    for i, (_, _, stride) in enumerate(CONVOLUTIONS[name]):
+        layer = params[f"conv_{i}"]
+        x = activation(conv(x, layer["kernel"], stride, method) + layer["bias"])
+    x = as_float(x.reshape(x.shape[0], -1))
+    for i in range(len(DENSE[name])):
+        x = activation(_dense(params[f"dense_{i}"], x))
+    return _dense(params["actor"], x), _dense(params["critic"], x)[:, 0]
+
+
+def check(name: str, observation_shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless the network exists and fits the observation."""
+    if name not in get_args(Name):
+        raise ValueError(f"network: {name!r} is unknown, choose from {', '.join(get_args(Name))}")
+    rank = 3 if CONVOLUTIONS[name] else 1
+    if len(observation_shape) != rank:
+        what = "images (H, W, C)" if rank == 3 else "vectors (D,)"
+        raise ValueError(f"network: {name!r} takes {what}, observations are {observation_shape}")
+
+
+def _trunk_shapes(name: str, observation_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    *sides, channels = observation_shape
+    for i, (features, size, stride) in enumerate(CONVOLUTIONS[name]):
+        shapes[f"conv_{i}"] = (size, size, channels, features)
+        sides = [(side - size) // stride + 1 for side in sides]
+        channels = features
+        if min(sides) < 1:
+            raise ValueError(f"network: {name!r} needs larger images than {observation_shape}")
+    width = channels
+    for side in sides:
+        width *= side
+    for i, features in enumerate(DENSE[name]):
+        shapes[f"dense_{i}"] = (width, features)
+        width = features
+    return shapes
+
+
+def _layer(key: jax.Array, shape: tuple[int, ...], gain: float | jax.Array):
+    kernel = jax.nn.initializers.orthogonal(gain)(key, shape, jnp.float32)
+    return {"kernel": kernel, "bias": jnp.zeros(shape[-1], jnp.float32)}
+
+
+def _dense(layer: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+    return x @ layer["kernel"] + layer["bias"]
