@@ -25,6 +25,7 @@ from flax import struct
 from algorithms.common import distributions, episodes, networks
 from algorithms.common.conv import Method
 from algorithms.common.gae import gae
+from algorithms.common.shuffle import permutation
 from algorithms.common.task import Task
 
 PyTree = Any
@@ -356,8 +357,7 @@ def learn(
         return (optax.apply_updates(params, change), optimiser_state), metrics
 
     epoch_keys = jax.random.split(key, config.update_epochs)
-    shuffle = jax.vmap(jax.random.permutation, (0, None))
-    rows = shuffle(epoch_keys, config.steps_per_update)
+    rows = jax.vmap(permutation, (0, None))(epoch_keys, config.steps_per_update)
     rows = rows.reshape(config.update_epochs * config.num_minibatches, -1)
     (params, optimiser_state), metrics = jax.lax.scan(step, (state.params, state.optimiser), rows)
     return state.replace(params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)

@@ -131,7 +131,7 @@ def blur(image: Planes, sigma: jax.Array, token: jax.Array) -> Planes:
     """Blend with the 3 x 3 mean by sigma / 2.5 (at most 1)."""
     weight = jnp.clip(sigma / 2.5, 0.0, 1.0)
     red, green, blue = (
-        weight * mean + (1.0 - weight) * p
+        p + weight * (mean - p)
         for p, mean in zip(image, _box(image, token), strict=True)
     )
     return red, green, blue
