@@ -15,6 +15,7 @@ phase, and rewards are scaled so that values are of order one, without value cli
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import jax
@@ -242,7 +243,7 @@ def update(state: State, config: Config, task: Task) -> tuple[State, Metrics]:
     state, rollout, episode_metrics = collect(state, rollout_key, config, task)
     batch = estimate(state, rollout, config, task)
     state, loss_metrics = learn(state, batch, learn_key, config, task)
-    state = state.replace(key=key, iteration=state.iteration + 1)
+    state = replace(state, key=key, iteration=state.iteration + 1)
     variance = jnp.var(batch.advantage) / (jnp.var(batch.target) + 1e-8)
     return state, episode_metrics | loss_metrics | {"explained_variance": 1.0 - variance}
 
@@ -275,7 +276,7 @@ def collect(
     keys = jax.random.split(key, config.num_steps)
     carry = (state.scene, state.env_state, state.tracker)
     (scene, env_state, tracker), (rollout, ended) = jax.lax.scan(step, carry, keys)
-    state = state.replace(scene=scene, env_state=env_state, tracker=tracker)
+    state = replace(state, scene=scene, env_state=env_state, tracker=tracker)
     return state, rollout, episodes.means(jax.tree.map(jnp.sum, ended))
 
 
@@ -360,7 +361,7 @@ def learn(
     rows = jax.vmap(permutation, (0, None))(epoch_keys, config.steps_per_update)
     rows = rows.reshape(config.update_epochs * config.num_minibatches, -1)
     (params, optimiser_state), metrics = jax.lax.scan(step, (state.params, state.optimiser), rows)
-    return state.replace(params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)
+    return replace(state, params=params, optimiser=optimiser_state), jax.tree.map(jnp.mean, metrics)
 
 
 def loss(

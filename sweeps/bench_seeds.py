@@ -61,7 +61,9 @@ def measure(case: str, seeds: int, updates: int) -> dict[str, Any]:
 
 def main() -> None:
     """Print the ratios and, if asked, write them with the machine's description."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Time of several seeds in one program against one."
+    )
     parser.add_argument("--seeds", type=int, default=8, help="how many to compare with one")
     parser.add_argument("--updates", type=int, default=3, help="updates per timed call")
     parser.add_argument("--json", type=Path, help="file for the results")

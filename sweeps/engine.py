@@ -6,6 +6,7 @@ now and then, makes what was done final (:mod:`sweeps.store`). How the updates a
 does not change any number, so a run that was killed and started again ends in the same bits.
 """
 
+import dataclasses
 import functools
 import os
 import time
@@ -251,7 +252,7 @@ def _advance_trial(algorithm, task, count, capacity, state, config, params):
 
 
 def _trial_task(task: Task, params: PyTree) -> Task:
-    return task if params is None else task.replace(params=params)
+    return task if params is None else dataclasses.replace(task, params=params)
 
 
 # --- Pieces ---------------------------------------------------------------------------------------
@@ -312,6 +313,6 @@ def latest(metrics: dict[str, np.ndarray]) -> dict[str, float]:
 
 def use_compile_cache() -> None:
     """Keep compiled programs in ``JAX_COMPILATION_CACHE_DIR``, by default in the user's cache."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
         jax.config.update("jax_compilation_cache_dir", str(cache / "kagebench" / "jax"))

@@ -65,7 +65,7 @@ def main(
         command = Command(config, out=out, **preset_tasks.get(name, {}))
         choice = tyro.conf.subcommand(name, default=command, description=f"The preset {name!r}.")
         choices.append(Annotated[Command[type(config)], choice])
-    command = tyro.cli(Union[tuple(choices)], prog=f"python -m {algorithm}")  # noqa: UP007
+    command: Any = tyro.cli(Union[tuple(choices)], prog=f"python -m {algorithm}")  # noqa: UP007  # pyright: ignore
     try:
         task = describe_task(
             command.env, command.obs, command.obs_size, command.pooling, command.assets

@@ -17,7 +17,7 @@ def cartpole() -> Task:
     return Task(*gymnax.make("CartPole-v1"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plan() -> Plan:
     """Two seeds, two learning rates, 20 updates."""
     axes = {"learning_rate": [1e-3, 1e-4]}

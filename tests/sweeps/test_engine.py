@@ -39,13 +39,8 @@ def same_bits(one: engine.Loaded, two: engine.Loaded) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, cartpole):
-    """The small plan, run without a break, one update per call; its folder must stay as it is."""
-    config = ppo.PRESETS["state"].replace(
-        num_envs=4, num_steps=8, num_minibatches=2, update_epochs=1, total_timesteps=20 * 32
-    )
-    axes = {"learning_rate": [1e-3, 1e-4]}
-    plan = grid("algorithms.ppo", {"env": "gymnax/CartPole-v1"}, config, [3, 4], axes)
+def finished(tmp_path_factory, cartpole, plan):
+    """The small plan, run without a break; its folder must stay as it is."""
     return engine.run(plan, tmp_path_factory.mktemp("run") / "x", task=cartpole, progress=False)
 
 
