@@ -1,7 +1,7 @@
 """Functions written for a whole batch that can still be called, and vmapped, like single ones."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import jax
@@ -22,28 +22,58 @@ def batch_native(function: Callable[..., Any]) -> Callable[..., Any]:
         A function of the same pytrees without that axis.
     """
 
-    @custom_vmap
-    def batched(*args: Any) -> Any:
-        return function(*args)
-
-    @batched.def_vmap
-    def _(size: int, is_batched: Any, *args: Any) -> tuple[Any, Any]:
-        def merge(leaf: Any, has_axis: bool) -> Any:
-            if not has_axis:
-                leaf = jnp.broadcast_to(leaf, (size, *leaf.shape))
-            return leaf.reshape((leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]))
-
-        merged = jax.tree.map(merge, args, tuple(is_batched))
-        out = batched(*merged)
-        split = jax.tree.map(lambda x: x.reshape((size, x.shape[0] // size, *x.shape[1:])), out)
-        return split, jax.tree.map(lambda _: True, out)
-
     @wraps(function)
     def single(*args: Any) -> Any:
-        expanded = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], args)
-        return jax.tree.map(lambda leaf: leaf[0], batched(*expanded))
+        leaves, structure = jax.tree.flatten(args)
+        shared = (True,) * len(leaves)
+        out = _batched(function, structure, shared)(*map(jnp.asarray, leaves))
+        return jax.tree.map(lambda leaf: leaf[0], out)
 
     return single
+
+
+@lru_cache(maxsize=256)
+def _batched(function: Callable[..., Any], structure: Any, shared: tuple[bool, ...]) -> Any:
+    """`function` of flat leaves, of which the shared ones lack the batch axis.
+
+    They get it only here, at the end: a broadcast that XLA sees at once costs nothing.
+    """
+
+    def batch_size(leaves: tuple[Any, ...], axes: tuple[int, ...]) -> int:
+        sizes = (x.shape[a] for x, s, a in zip(leaves, shared, axes, strict=True) if not s)
+        return next(sizes, 1)
+
+    @custom_vmap
+    def batched(*leaves: Any) -> Any:
+        size = batch_size(leaves, (0,) * len(leaves))
+        full = [
+            jnp.broadcast_to(x, (size, *x.shape)) if s else x
+            for x, s in zip(leaves, shared, strict=True)
+        ]
+        return function(*jax.tree.unflatten(structure, full))
+
+    @batched.def_vmap
+    def _(outer: int, is_batched: Any, *leaves: Any) -> tuple[Any, Any]:
+        sizes = outer, batch_size(leaves, tuple(map(int, is_batched)))
+        flags = list(zip(shared, is_batched, strict=True))
+        merged = [_merge(x, s, b, sizes) for x, (s, b) in zip(leaves, flags, strict=True)]
+        still = tuple(s and not b for s, b in flags)
+        out = _batched(function, structure, still)(*merged)
+        split = jax.tree.map(lambda x: x.reshape((*sizes, *x.shape[1:])), out)
+        return split, jax.tree.map(lambda _: True, out)
+
+    return batched
+
+
+def _merge(leaf: Any, shared: bool, is_batched: bool, sizes: tuple[int, int]) -> Any:
+    """One batch axis of length outer x inner, unless the leaf is the same for all."""
+    if shared and not is_batched:
+        return leaf
+    if shared:
+        return jnp.repeat(leaf, sizes[1], axis=0) if sizes[1] > 1 else leaf
+    if not is_batched:
+        leaf = jnp.broadcast_to(leaf, (sizes[0], *leaf.shape))
+    return leaf.reshape((sizes[0] * sizes[1], *leaf.shape[2:]))
 
 
 def materialize(compute: Callable[[], Any], token: jax.Array) -> Any:

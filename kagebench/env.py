@@ -125,10 +125,26 @@ def step_info(state: KageState, params: EnvParams) -> dict[str, jax.Array]:
     }
 
 
+def step_key(key: jax.Array) -> jax.Array:
+    """The part of a step's key that moves what is random within an episode."""
+    return jax.random.split(key)[0]
+
+
+def reset_key(keys: jax.Array) -> jax.Array:
+    """The parts of the steps' keys [B] that start new episodes.
+
+    Split here and not beside `step_key`, because few environments need it: hashing a key for every
+    environment would cost as much as the dynamics.
+    """
+    return jax.vmap(lambda key: jax.random.split(key)[1])(keys)
+
+
 def reset_finished(
     spec: EnvSpec, keys: jax.Array, states: KageState, done: jax.Array, params: EnvParams
 ) -> KageState:
     """Replace the states of finished environments by new episodes; all arguments have axis B.
+
+    keys: those of the step, see `reset_key`.
 
     Work is proportional to the number of finished environments, not to the batch.
     """
@@ -144,7 +160,7 @@ def reset_finished(
         slot = start + jnp.arange(together)
         rows = order[jnp.minimum(slot, batch - 1)]
         chosen = jax.tree.map(lambda leaf: leaf[rows], params)
-        fresh = jax.vmap(initial_state, (0, 0, None))(keys[rows], chosen, spec)
+        fresh = jax.vmap(initial_state, (0, 0, None))(reset_key(keys[rows]), chosen, spec)
         target = jnp.where(slot < total, rows, batch)
         states = jax.tree.map(lambda s, f: s.at[target].set(f, mode="drop"), states, fresh)
         return start + together, states
@@ -218,10 +234,9 @@ class KageEnv(Environment):
             not used of info is not computed.
         """
         params = self._default_params if params is None else params
-        step_key, reset_key = jax.random.split(key)
-        last, reward = advance(step_key, state, jnp.asarray(action), params, self.spec)
+        last, reward = advance(step_key(key), state, jnp.asarray(action), params, self.spec)
         truncated = self.is_truncated(last, params)
-        state = self._reset_finished(reset_key, last, truncated, params)
+        state = self._reset_finished(key, last, truncated, params)
         info = step_info(last, params)
         info["final_scene"] = self.scene(last, params)
         info["final_observation"] = self.observe(None, last, None, params)

@@ -100,7 +100,7 @@ def evaluate(
 
 
 def chunks(sizes: tuple[int, int, int], together: int) -> Iterator[Chunk]:
-    """Cut (A, C, E) into equal blocks of at most `together` environments, the last ones overlapping.
+    """Cut (A, C, E) into equal blocks of at most `together` environments; the last may overlap.
 
     Equal blocks share one compiled program. On CPU agents go one after the other: a product with
     each agent's own weights is slower in a batch than alone.

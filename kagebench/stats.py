@@ -30,7 +30,7 @@ def iqm(values: ArrayLike) -> np.ndarray:
 
 
 def sem(values: ArrayLike) -> np.ndarray:
-    """Standard error of the mean over the first axis, from the sample deviation; 0 for one value."""
+    """Standard error of the mean over the first axis, sample deviation / sqrt(n); 0 for n = 1."""
     values = np.asarray(values, np.float64)
     count = len(values)
     if count == 1:

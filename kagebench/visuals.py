@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from kagebench.layout import ground_row
-from kagebench.params import IMAGE, EnvParams, EnvSpec, NPCParams, Pool
+from kagebench.params import COLOR, IMAGE, NOISE, EnvParams, EnvSpec, NPCParams, Pool
 
 STEP_SECONDS = 1.0 / 60.0
 # Distractors turn round this many px before the border of the screen.
@@ -81,19 +81,26 @@ class Visuals:
 
 
 def _draw(key: jax.Array, pool: Pool, shape: tuple[int, ...] = ()) -> jax.Array:
-    """Uniform indices into the used part of a pool."""
+    """Uniform indices into the used part of a pool; free if there is no choice."""
+    if pool.values.shape[0] == 1:
+        return jnp.zeros(shape, jnp.int32)
     return jax.random.randint(key, shape, 0, pool.count)
 
 
-def draw_background(key: jax.Array, params: EnvParams) -> tuple[jax.Array, jax.Array]:
+def draw_background(
+    key: jax.Array, params: EnvParams, spec: EnvSpec
+) -> tuple[jax.Array, jax.Array]:
     """A new background: (int16 index into the mode's pool, uint32 seed for the noise mode)."""
-    index_key, seed_key = jax.random.split(key)
+    color_key, image_key, seed_key = jax.random.split(key, 3)
     background = params.background
-    count = jnp.where(
-        background.mode == IMAGE, background.images.count, background.color_names.count
-    )
-    index = jax.random.randint(index_key, (), 0, count)
-    return index.astype(jnp.int16), jax.random.bits(seed_key, (), jnp.uint32)
+    index, seed = jnp.int32(0), jnp.uint32(0)
+    if COLOR in spec.backgrounds:
+        index = _draw(color_key, background.color_names)
+    if IMAGE in spec.backgrounds:
+        index = jnp.where(background.mode == IMAGE, _draw(image_key, background.images), index)
+    if NOISE in spec.backgrounds:
+        seed = jax.random.bits(seed_key, (), jnp.uint32)
+    return index.astype(jnp.int16), seed
 
 
 def spawn_npcs(key: jax.Array, tops: jax.Array, params: EnvParams, slots: int) -> NPCs:
@@ -129,7 +136,7 @@ def spawn_sticky(key: jax.Array, params: EnvParams, slots: int) -> StickyNPCs:
     """Place NPCs at fixed horizontal offsets from the agent (see `_sticky_offsets`)."""
     count_key, x_key, y_key, skin_key = jax.random.split(key, 4)
     npc = params.npc
-    count = jax.random.randint(count_key, (), npc.min_sticky_count, npc.max_sticky_count + 1)
+    count = jax.random.randint(count_key, (), npc.min_sticky_count, npc.max_sticky_count + 1) if slots else 0
     low, high = npc.sticky_y_min_offset, npc.sticky_y_max_offset
     drawn = jax.random.randint(y_key, (slots,), low, high + 1)
     offset = jnp.where(npc.sticky_y_randomize, drawn, low)
@@ -179,14 +186,14 @@ def spawn(key: jax.Array, tops: jax.Array, params: EnvParams, spec: EnvSpec) -> 
     """Draw everything visual of a new episode."""
     keys = jax.random.split(key, 11)
     character = params.character
-    background, noise = draw_background(keys[0], params)
+    background, noise = draw_background(keys[0], params, spec)
     preset = params.filters.pop_filter_list.values[_draw(keys[1], params.filters.pop_filter_list)]
     shape_type = character.shape_types.values[_draw(keys[2], character.shape_types)]
     return Visuals(  # pyright: ignore
         layout_color=_draw(keys[3], params.layout.layout_colors).astype(jnp.int8),
         background=background,
         noise=noise,
-        filter_noise=jax.random.bits(keys[4], (), jnp.uint32),
+        filter_noise=jax.random.bits(keys[4], (), jnp.uint32) if spec.stochastic else jnp.uint32(0),
         preset=preset.astype(jnp.int8),
         lights=jax.random.uniform(keys[5], (spec.lights, 2), jnp.float32, 0.15, 0.85),
         frame=character.idle_sprite_idx.astype(jnp.int8),
@@ -269,7 +276,7 @@ def update(
     visuals = animate_character(visuals, vx, params)
     if spec.switching:
         switch = jax.random.uniform(switch_key) < params.background.switch_frequency
-        background, noise = draw_background(background_key, params)
+        background, noise = draw_background(background_key, params, spec)
         visuals = visuals.replace(  # pyright: ignore
             background=jnp.where(switch, background, visuals.background),
             noise=jnp.where(switch, noise, visuals.noise),

@@ -176,14 +176,15 @@ class Frames:
         plain["filters"] = self.defaults["filters"]
         frame = conformance.frame(plain, state, self.arrays, assets=self.assets)
         key = jnp.asarray(state["filter_key"], jnp.uint32)
-        image = truncate(_noisy_chain(_planes(frame), key, self.filters(index)))
+        image = _noisy_chain(_planes(frame), key, self.filters(index))
+        # Lights are added to the filtered image before it becomes bytes.
         if lit:
             env, params = make(config, assets=self.assets)
             params = jax.tree.map(lambda leaf: leaf[None], params)
             positions = jnp.asarray(state["light_positions"])[None]
             token = jnp.zeros(1, jnp.int32)
             image = lights.apply(image, positions, params.effects, env.spec, token)
-        return _bytes(image)
+        return _bytes(truncate(image))
 
 
 def _planes(image: np.ndarray) -> filters.Planes:

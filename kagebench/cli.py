@@ -1,0 +1,145 @@
+"""The command ``kagebench``: finds a subcommand, reads its options, reports errors in one line.
+
+A subcommand is a module in `kagebench.commands` with a dataclass `Args` (its fields are the
+options) and a function ``run(args)``. Only the one that is asked for is imported.
+"""
+
+import contextlib
+import importlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kagebench._version import __version__
+from kagebench.schema import nearest
+
+# In the order of `kagebench --help`.
+COMMANDS = {
+    "quickstart": "train PPO from pixels, evaluate it under visual shifts, write a page",
+    "train": "train on one config",
+    "eval": "evaluate a trained agent and the scripted policies on configs",
+    "bench": "measure throughput",
+    "play": "play with the keyboard",
+    "video": "record an episode as GIF, MP4 or a strip of frames",
+    "gallery": "draw every visual axis at several values into one picture",
+    "suites": "list the train/validation pairs and what they change",
+}
+USER_ERROR = 2
+_BOX_LINE = re.compile(r"^[│|]?\s*[─-]{3,}\s*[│|]?$")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Args:
+        arguments: without the name of the program; by default those of this process.
+
+    Returns:
+        The exit status: 0, 2 for a mistake of the user (one line on stderr says which), 130 when
+        interrupted.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(arguments)
+    except KeyboardInterrupt:
+        return _fail("interrupted", status=130)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stdout = None  # pyright: ignore
+        return 0
+    except (ValueError, OSError) as error:
+        message = _message(error)
+        if message is None:
+            raise
+        return _fail(message)
+
+
+def available() -> dict[str, str]:
+    """The commands of this installation, each with one line of help."""
+    folder = Path(__file__).parent / "commands"
+    return {name: text for name, text in COMMANDS.items() if (folder / f"{name}.py").exists()}
+
+
+def _dispatch(arguments: list[str]) -> int:
+    commands = available()
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help"):
+        print(_help(commands))
+    elif name == "--version":
+        print(f"kagebench {__version__}")
+    elif name in commands:
+        module: Any = importlib.import_module(f"kagebench.commands.{name}")
+        module.run(parse(module.Args, f"kagebench {name}", arguments[1:]))
+    else:
+        near = nearest(name, commands)
+        hint = f" (did you mean {near}?)" if near else ""
+        raise ValueError(f"command: got {name!r}{hint}, allowed: {' '.join(commands)}")
+    return 0
+
+
+def parse(kind: type[Any], program: str, arguments: Sequence[str]) -> Any:
+    """An instance of the dataclass `kind` from the options in `arguments`.
+
+    Raises:
+        ValueError: one line that names the option, the value and what is allowed.
+        SystemExit: help was asked for.
+    """
+    import tyro
+
+    report = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(report):
+            return tyro.cli(kind, prog=program, args=list(arguments))
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise ValueError(f"{condense(report.getvalue())} (see {program} --help)") from end
+
+
+def condense(report: str) -> str:
+    """The one-line core of a boxed error report of the option parser."""
+    blocks: list[list[str]] = [[]]
+    for line in report.splitlines():
+        text = line.strip(" │|")
+        if _BOX_LINE.match(line.strip()):
+            blocks.append([])
+        elif text and line.strip()[0] not in "╭╰+":
+            blocks[-1].append(text)
+    message = " ".join(blocks[0]).removeprefix("Error parsing ").rstrip(".")
+    message = message[:1].lower() + message[1:]
+    for block in blocks[1:]:
+        if block and block[0].startswith("Perhaps you meant") and len(block) > 1:
+            message += f" (did you mean {block[1]}?)"
+    return message or "the options cannot be read"
+
+
+def _help(commands: dict[str, str]) -> str:
+    lines = [f"  {name:<12}{text}" for name, text in commands.items()]
+    return "\n".join(
+        [
+            "usage: kagebench COMMAND [options]",
+            "",
+            "KAGE-Bench: visual generalization over one fixed control problem.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "kagebench COMMAND --help   the options of a command",
+            "kagebench --version        the version",
+        ]
+    )
+
+
+def _message(error: ValueError | OSError) -> str | None:
+    """What to tell the user; None for what looks like a defect of the program."""
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else None
+    text = str(error).strip()
+    return text if text and "\n" not in text else None
+
+
+def _fail(message: str, status: int = USER_ERROR) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return status

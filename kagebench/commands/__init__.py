@@ -1,0 +1,1 @@
+"""The commands of `kagebench`: each module has a dataclass `Args` and a function `run(args)`."""
