@@ -28,7 +28,16 @@ COMMANDS = {
     "suites": "list the train/validation pairs and what they change",
 }
 USER_ERROR = 2
-_BOX_LINE = re.compile(r"^[│|]?\s*[─-]{3,}\s*[│|]?$")
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_RULE = re.compile(r"[─-]{5,}$")
+# Messages of the option parser in plainer words.
+_PLAINER = (
+    (r"invalid literal for int\(\) with base 10: (.*)", r"got \1, allowed: a whole number"),
+    (r"could not convert string to float: (.*)", r"got \1, allowed: a number"),
+    (r"no type matching (\S+) could be instantiated from \[(.*?)\].*", r"got \2, allowed: \1"),
+    (r"invalid choice (.*) for argument '(.*)'\. Expected one of", r"\2: got \1, allowed:"),
+    (r"missing value for argument '(.*)'\. Expected (\d+) values?", r"\1: missing value"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,15 +109,20 @@ def parse(kind: type[Any], program: str, arguments: Sequence[str]) -> Any:
 
 def condense(report: str) -> str:
     """The one-line core of a boxed error report of the option parser."""
+    lines = [_COLOR.sub("", line).strip() for line in report.splitlines()]
+    # The title comes first: in the upper border, or above a rule where there are no borders.
+    top = next((i for i, line in enumerate(lines) if line[:1] == "╭" or _RULE.match(line)), -1)
     blocks: list[list[str]] = [[]]
-    for line in report.splitlines():
-        text = line.strip(" │|")
-        if _BOX_LINE.match(line.strip()):
+    for line in lines[top + 1 :]:
+        text = line.strip("│ ")
+        if _RULE.match(text):
             blocks.append([])
-        elif text and line.strip()[0] not in "╭╰+":
+        elif text and text[0] != "╰":
             blocks[-1].append(text)
     message = " ".join(blocks[0]).removeprefix("Error parsing ").rstrip(".")
     message = message[:1].lower() + message[1:]
+    for pattern, words in _PLAINER:
+        message = re.sub(pattern, words, message)
     for block in blocks[1:]:
         if block and block[0].startswith("Perhaps you meant") and len(block) > 1:
             message += f" (did you mean {block[1]}?)"

@@ -1,5 +1,6 @@
 """Frames to files: animated GIF, MP4, or a strip of stills as PNG."""
 
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -73,6 +74,8 @@ def _write_mp4(path: Path, frames: np.ndarray, seconds: float) -> None:
     odd = [(0, side % 2) for side in frames.shape[1:3]]
     frames = np.pad(frames, [(0, 0), *odd, (0, 0)], mode="edge")
     options = {"codec": "libx264", "quality": _QUALITY, "macro_block_size": 2}
-    with imageio.get_writer(path, fps=1.0 / seconds, **options) as writer:
+    with warnings.catch_warnings(), imageio.get_writer(path, fps=1 / seconds, **options) as writer:
+        # The encoder is another program, which makes what JAX warns of harmless.
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
         for frame in frames:
             writer.append_data(frame)  # pyright: ignore

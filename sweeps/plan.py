@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-import gymnax
 import jax
 import jax.numpy as jnp
 
+import envs
+import kagebench
 from algorithms.common.task import Task
 
 FORMAT = 1
@@ -143,11 +144,10 @@ def build_task(task: Mapping[str, Any]) -> Task:
         ValueError: the environment does not exist or its configuration is not valid.
     """
     env = task["env"]
-    if isinstance(env, str) and env.startswith("gymnax/"):
-        return Task(*gymnax.make(env.removeprefix("gymnax/")))
-    from kagebench import make
-
-    return Task(*make(env, **{name: value for name, value in task.items() if name != "env"}))
+    options = {name: value for name, value in task.items() if name != "env"}
+    if isinstance(env, str) and env.startswith(("gymnax/", "kage/")):
+        return Task(*envs.make(env, **options))
+    return Task(*kagebench.make(env, **options))
 
 
 def to_json(plan: Plan) -> dict[str, Any]:

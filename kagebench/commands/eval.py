@@ -11,6 +11,7 @@ from rich.progress import Progress
 from kagebench import config as configs
 from kagebench import machine
 from kagebench.commands import _trained
+from kagebench.commands._output import check_output
 from kagebench.commands._trained import Trained
 from kagebench.oracle import POLICIES
 from kagebench.report.results import print_tables, summary
@@ -57,6 +58,8 @@ def run(args: Args) -> None:
     for name in args.policies:
         if name not in POLICIES:
             raise ValueError(f"policies: got {name!r}, allowed: {' '.join(POLICIES)}")
+    if args.json:
+        check_output(args.json, (".json",))
     trained = _trained.load_trained(args.folder)
     shifts = choose_shifts(trained, args.configs, args.suite, args.pair)
     keys = _trained.level_keys(args.seed, args.episodes)
@@ -73,7 +76,6 @@ def run(args: Args) -> None:
     tables = {found.policy: summary(found) for found in evaluations}
     print_tables(console, tables, f"{len(trained.seeds)} seeds, {args.episodes} shared levels")
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         write_json(args.json, _report(args, trained, tables))
         console.print(f"results: {args.json}", soft_wrap=True)
 

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from kagebench import gallery
 from kagebench.commands._output import check_output, replacing
+from sweeps.engine import use_compile_cache
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ def run(args: Args) -> None:
     """
     check_output(args.output, (".png",))
     console = Console(highlight=False)
+    use_compile_cache()
     with console.status("drawing about 170 configurations"):
         picture = gallery.draw(args.assets, args.seed)
     with replacing(args.output) as part:

@@ -18,6 +18,7 @@ from kagebench.oracle import POLICIES
 from kagebench.params import EnvParams
 from kagebench.registry import make
 from kagebench.visuals import STEP_SECONDS
+from sweeps.engine import use_compile_cache
 
 PolicyName = Literal["oracle", "random", "right", "right_jump", "noop"]
 _TOGETHER = 32  # frames that are rendered at the same time
@@ -37,9 +38,9 @@ class Args:
     """Which agent of the run, in the order of its seeds."""
     output: Path = Path("video.gif")
     """The file: .gif, .mp4 (needs the video extra) or .png (a strip of stills)."""
-    steps: int | None = None
-    """Steps to play; the whole episode by default."""
-    every: int = 2
+    steps: int = 0
+    """Steps to play; 0 for the whole episode."""
+    every: int = 3
     """Show every n-th step; the speed stays that of the game, 60 steps per second."""
     stills: int = 8
     """Number of frames of a PNG strip, evenly spaced."""
@@ -62,10 +63,11 @@ def run(args: Args) -> None:
     for name, low in (("every", 1), ("stills", 1), ("scale", 1), ("agent", 0)):
         check_range(name, getattr(args, name), low)
     console = Console(highlight=False)
+    use_compile_cache()
     config, act, agent, options = _player(args)
     limit = config["episode_length"]
-    steps = limit if args.steps is None else args.steps
-    check_range("steps", steps, 1, limit)
+    check_range("steps", args.steps, 0, limit)
+    steps = args.steps or limit
     with console.status("playing"):
         env, params = make([config], **options)
         states = record(env, act, steps, agent, params, jax.random.key(args.seed))

@@ -16,6 +16,7 @@ from kagebench.params import (
     RECTANGLE,
     SHAPE,
     SPRITE,
+    CharacterParams,
     EnvParams,
     EnvSpec,
 )
@@ -23,6 +24,7 @@ from kagebench.physics import to_pixel
 from kagebench.render import shapes
 from kagebench.render.ground import Terrain, lane_columns
 from kagebench.scene import Scene
+from kagebench.visuals import Visuals
 
 
 def _window(
@@ -44,20 +46,28 @@ def _window(
     return jax.lax.dynamic_update_slice(frame, draw(window, row, column), (row, 3 * column))
 
 
+def _lanes(color: jax.Array, width: int, token: jax.Array) -> jax.Array:
+    """Repeat colours (uint8 [..., 3]) over `width` pixels: uint8 [..., 3 width], in memory.
+
+    Repeated inside a drawing loop, the remainder per lane would keep the loop from vectorising.
+    """
+    return materialize(lambda: jnp.tile(color, (1,) * (color.ndim - 1) + (width,)), token)
+
+
 def _stamp(
     frame: jax.Array,
     center: tuple[jax.Array, jax.Array],
     size: tuple[int, int],
-    color: jax.Array,
+    paint: jax.Array,
     inside: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> jax.Array:
-    """Fill the pixels of inside(dx int32 [lanes], dy int32 [rows]) with `color` (uint8 [3])."""
+    """Fill the pixels of inside(dx int32 [lanes], dy int32 [rows]) with `paint` (uint8 [lanes])."""
     cx, cy = center
 
     def draw(window: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
         dx = column + lane_columns(window.shape[1] // 3) - cx
         dy = row + jnp.arange(window.shape[0]) - cy
-        return jnp.where(inside(dx, dy), jnp.tile(color, window.shape[1] // 3), window)
+        return jnp.where(inside(dx, dy), paint[: window.shape[1]], window)
 
     return _window(frame, cy - size[0] // 2, cx - size[1] // 2, size, draw)
 
@@ -152,12 +162,12 @@ def _distractor_mask(
     y: jax.Array,
     spec: EnvSpec,
 ) -> jax.Array:
-    """Pixels (bool [window, window lanes]) of one distractor in its window of the frame."""
+    """Pixels (bool [window, window]) of one distractor in its window of the frame."""
     window = (min(DISTRACTOR_WINDOW, spec.height), min(DISTRACTOR_WINDOW, spec.width))
     cx, cy = to_pixel(x), to_pixel(y)
     row = jnp.clip(cy - DISTRACTOR_WINDOW // 2, 0, spec.height - window[0])
     column = jnp.clip(cx - DISTRACTOR_WINDOW // 2, 0, spec.width - window[1])
-    dx = column + lane_columns(window[1]) - cx
+    dx = column + jnp.arange(window[1]) - cx
     dy = row + jnp.arange(window[0]) - cy
     half = DISTRACTOR_WINDOW // 2
     near = ((dy >= -half) & (dy < half))[:, None] & ((dx >= -half) & (dx < half))[None]
@@ -174,12 +184,15 @@ def paint_distractors(
     """Distractors lie behind the terrain, which is already drawn: its pixels are left alone."""
     d = scene.visuals.distractors
     per_slot = jax.vmap(_distractor_mask, (0, 0, 0, 0, 0, None))
-    masks = materialize(
+    pixels = materialize(
         lambda: jax.vmap(per_slot, (0, 0, 0, 0, 0, None))(
             d.shape, d.angle, d.size, d.x, d.y, spec
         ),
         scene.tops,
     )
+    masks = materialize(lambda: pixels[..., lane_columns(pixels.shape[-1])], scene.tops)
+    palette = jax.vmap(lambda p, i: p[i])(params.distractors.shape_colors.values, d.color)
+    paints = _lanes(palette, pixels.shape[-1], scene.tops)
     count = jnp.where(params.distractors.enabled, params.distractors.count, 0)
     cx, cy = to_pixel(d.x), to_pixel(d.y)
 
@@ -187,7 +200,7 @@ def paint_distractors(
         frame: jax.Array,
         mask: jax.Array,
         center: tuple[jax.Array, jax.Array],
-        color: jax.Array,
+        paint: jax.Array,
         shown: jax.Array,
         top: jax.Array,
         depth: jax.Array,
@@ -198,7 +211,6 @@ def paint_distractors(
             solid = jax.lax.dynamic_slice(depth, (3 * column,), lanes)
             rows = (row + jnp.arange(window.shape[0])).astype(top.dtype)[:, None]
             free = (rows - above[None]) >= solid[None]
-            paint = jnp.tile(color, lanes[0] // 3)
             return jnp.where(mask & free & shown, paint[None], window)
 
         size, half = (DISTRACTOR_WINDOW, DISTRACTOR_WINDOW), DISTRACTOR_WINDOW // 2
@@ -206,12 +218,11 @@ def paint_distractors(
 
     def body(i: jax.Array, frames: jax.Array) -> jax.Array:
         pick = lambda a: jax.lax.dynamic_index_in_dim(a, i, axis=1, keepdims=False)  # noqa: E731
-        color = jax.vmap(lambda p, c: p[c])(params.distractors.shape_colors.values, pick(d.color))
         return jax.vmap(one)(
             frames,
             pick(masks),
             (pick(cx), pick(cy)),
-            color,
+            pick(paints),
             i < count,
             ground.top,
             ground.depth,
@@ -227,10 +238,15 @@ def paint_player(
     character, visuals = params.character, scene.visuals
     cx, cy = to_pixel(scene.x - scene.camera_x), to_pixel(scene.y + 1)
     if RECTANGLE in spec.characters:
-        frames = jax.vmap(_paint_rectangle, (0, 0, 0, 0, None))(frames, cx, cy, character, spec)
+        paint = _lanes(character.fallback_color, spec.rectangle[1], scene.tops)
+        frames = jax.vmap(_paint_rectangle, (0, 0, 0, 0, 0, None))(
+            frames, cx, cy, paint, character, spec
+        )
     if SHAPE in spec.characters:
-        frames = jax.vmap(_paint_shape, (0, 0, 0, 0, 0, None))(
-            frames, cx, cy, visuals, character, spec
+        color = jax.vmap(lambda p, i: p[i])(character.shape_colors.values, visuals.shape_color)
+        paint = _lanes(color, spec.shape_window, scene.tops)
+        frames = jax.vmap(_paint_shape, (0, 0, 0, 0, 0, 0, None))(
+            frames, cx, cy, paint, visuals, character, spec
         )
     if SPRITE in spec.characters:
         sprite = _skin_frame(visuals.skin, visuals.frame, atlas)
@@ -241,16 +257,31 @@ def paint_player(
     return frames
 
 
-def _paint_rectangle(frame, cx, cy, character, spec) -> jax.Array:  # noqa: ANN001
+def _paint_rectangle(
+    frame: jax.Array,
+    cx: jax.Array,
+    cy: jax.Array,
+    paint: jax.Array,
+    character: CharacterParams,
+    spec: EnvSpec,
+) -> jax.Array:
     def inside(dx: jax.Array, dy: jax.Array) -> jax.Array:
         columns = jnp.abs(dx) <= character.width // 2
         rows = jnp.abs(dy) <= character.height // 2
         return columns[None] & rows[:, None] & (character.mode == RECTANGLE)
 
-    return _stamp(frame, (cx, cy), spec.rectangle, character.fallback_color, inside)
+    return _stamp(frame, (cx, cy), spec.rectangle, paint, inside)
 
 
-def _paint_shape(frame, cx, cy, visuals, character, spec) -> jax.Array:  # noqa: ANN001
+def _paint_shape(
+    frame: jax.Array,
+    cx: jax.Array,
+    cy: jax.Array,
+    paint: jax.Array,
+    visuals: Visuals,
+    character: CharacterParams,
+    spec: EnvSpec,
+) -> jax.Array:
     width, height = character.width, character.height
 
     def inside(dx: jax.Array, dy: jax.Array) -> jax.Array:
@@ -267,5 +298,4 @@ def _paint_shape(frame, cx, cy, visuals, character, spec) -> jax.Array:  # noqa:
         )
         return filled & (character.mode == SHAPE)
 
-    color = character.shape_colors.values[visuals.shape_color]
-    return _stamp(frame, (cx, cy), (spec.shape_window,) * 2, color, inside)
+    return _stamp(frame, (cx, cy), (spec.shape_window,) * 2, paint, inside)

@@ -16,7 +16,7 @@ PANELS = {
     "passed_distance": ("distance (px)", (-10, 530)),
     "return": ("return", None),
 }
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

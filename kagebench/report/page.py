@@ -115,9 +115,17 @@ def _cards(report: Report) -> str:
         average = sum(entry["metrics"][GAP_METRIC]["mean"] for entry in shifts) / len(shifts)
         worst = max(shifts, key=lambda entry: entry["gaps"][GAP_METRIC]["mean"])
         points = 100 * worst["gaps"][GAP_METRIC]["mean"]
+        others = (
+            sum(
+                entry["gaps"][GAP_METRIC]["mean"] == worst["gaps"][GAP_METRIC]["mean"]
+                for entry in shifts
+            )
+            - 1
+        )
+        where = f"under {worst['config']}" + (f" and {others} others" if others else "")
         cards += [
             ("shift", _percent(average), f"success once under shift, mean of {len(shifts)}"),
-            ("shift", f"{points:.0f} points", f"largest gap, under {worst['config']}"),
+            ("shift", f"{points:.0f} points", f"largest gap, {where}"),
         ]
     for policy, other in report.summaries.items():
         if policy != report.learner:

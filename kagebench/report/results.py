@@ -19,7 +19,8 @@ from kagebench.stats import paired_gap, summarise
 # Shown in tables, with the number of decimals.
 COLUMNS = {"distance": 1, "progress": 2, "success_once": 2, "success": 2, "return": 0}
 GAP_METRIC = "success_once"
-_WIDTHS = {"distance": 8, "progress": 8, "return": 6}
+_GAP_HEADING = "gap of success once, 95 % interval"
+_WIDTHS = {"distance": 8, "progress": 8, "return": 6, _GAP_HEADING: 19}
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def rows(entries: Iterable[Mapping[str, Any]]) -> list[list[str]]:
 def headings() -> list[str]:
     """Headings of `rows`."""
     names = [name.replace("_", " ") for name in COLUMNS]
-    return ["config", *names, f"gap of {GAP_METRIC.replace('_', ' ')}, 95 % interval"]
+    return ["config", *names, _GAP_HEADING]
 
 
 def print_tables(
@@ -119,19 +120,17 @@ def print_tables(
         box=box.SIMPLE_HEAD,
         caption=note,
         caption_justify="left",
-        padding=(0, 0, 0, 1),
-        pad_edge=False,
+        padding=0,
+        show_edge=False,
     )
-    for name in headings():
-        left = name == "config"
-        table.add_column(
-            name, justify="left" if left else "right", min_width=_WIDTHS.get(name, 7), no_wrap=left
-        )
+    table.add_column("config", no_wrap=True)
+    for name in headings()[1:]:
+        table.add_column(name, justify="right", width=_WIDTHS.get(name, 7))
     for policy, entries in tables.items():
         same = len(entries) > 1 and blind(entries)
         table.add_row(f"[bold]{policy}[/]{' (all configs)' if same else ''}")
         for cells in rows(entries[:1] if same else entries):
-            table.add_row(f"  {cells[0]}", *cells[1:])
+            table.add_row(f" {cells[0]}", *cells[1:])
         table.add_section()
     console.print(table)
 

@@ -154,7 +154,7 @@ class Frames:
         ours = self.draw(index).astype(int)
         single = self.arrays["frames"][index].astype(int)
         rows = self.arrays["vmap_diff"]
-        frame, y, x, channel, value = rows[rows[:, 0] == index].T
+        y, x, channel, value = rows[rows[:, 0] == index, 1:].T
         vectorised = single.copy()
         vectorised[y, x, channel] = value
         return np.abs(ours - single), np.abs(ours - vectorised)

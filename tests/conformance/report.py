@@ -35,7 +35,9 @@ def report_frames(shared: Path) -> None:
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
     for index in range(len(frames.records)):
         found[frames.kind(index)].append(frames.difference(index))
-    print(f"{'class':<16} frames  reference   equal  bytes off by 1 (worst frame)  by more  largest")
+    print(
+        f"{'class':<16} frames  reference   equal  bytes off by 1 (worst frame)  by more  largest"
+    )
     for kind in GATES:
         for column, program in enumerate(("single", "vectorised")):
             pairs = [pair[column] for pair in found[kind]]

@@ -10,9 +10,13 @@ from tests.conformance.golden import GATES, Frames
 pytestmark = pytest.mark.reference
 # Every filter alone on a scene is a program of its own. On the bare test image each of them is
 # compared in the default run too, and so are the stacks, which contain them all.
-QUICK_FILTERS = ("base_no_filter", "jpeg", "pop_filter_list", "stack", *(
-    "color_jitter", "gaussian_noise", "poisson_noise"
-))
+QUICK_FILTERS = (
+    "base_no_filter",
+    "jpeg",
+    "pop_filter_list",
+    "stack",
+    *("color_jitter", "gaussian_noise", "poisson_noise"),
+)
 GROUPS = (
     "filters_unit",
     "background",

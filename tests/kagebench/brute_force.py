@@ -52,8 +52,8 @@ class Body:
 
     x: Any
     y: Any
-    vx: Any = f32(0)
-    vy: Any = f32(0)
+    vx: Any = 0.0
+    vy: Any = 0.0
     grounded: bool = False
     coyote: int = 0
 
@@ -67,7 +67,7 @@ class Game:
         self.half_w = config["character"]["width"] // 2
         self.half_h = config["character"]["height"] // 2
         x, y = self._spawn(tops)
-        self.body = Body(x=f32(x), y=f32(y))
+        self.body = Body(x=f32(x), y=f32(y), vx=f32(0), vy=f32(0))
         self.camera = f32(min(max(x - config["W"] // 2, 0), self.layout["length"] - config["W"]))
         self.initial_x = self.x_max = f32(x)
         self.time = 0

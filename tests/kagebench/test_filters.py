@@ -180,9 +180,7 @@ def test_presets_are_their_operations_in_order(out: dict[str, np.ndarray]) -> No
     vintage = filters.hsv(planes, at(0.7), at(0.0), token)
     vintage = filters.vignette(filters.color_temperature(vintage, at(0.3)), at(0.3))
     vintage = filters.contrast(vintage, at(1.1))
-    np.testing.assert_allclose(
-        out["preset vintage 0"], np.stack(vintage, axis=-1)[0], atol=1e-3
-    )
+    np.testing.assert_allclose(out["preset vintage 0"], np.stack(vintage, axis=-1)[0], atol=1e-3)
     horror = filters.color_temperature(filters.hsv(planes, at(0.3), at(0.0), token), at(-0.4))
     horror = filters.vignette(filters.brightness(horror, at(-0.2)), at(0.6))
     horror = filters.contrast(horror, at(1.4))
@@ -221,9 +219,7 @@ def test_hsv_against_the_formulas(out: dict[str, np.ndarray]) -> None:
     image, used = CASES["hue and saturation"]
     rng = np.random.default_rng(0)
     for y, x in rng.integers(0, SIZE, (600, 2)):
-        expected = hsv_reference(
-            image[y, x].astype(float), used["saturation"], used["hue_shift"]
-        )
+        expected = hsv_reference(image[y, x].astype(float), used["saturation"], used["hue_shift"])
         np.testing.assert_allclose(out["hue and saturation"][y, x], expected, atol=0.02)
 
 
@@ -330,7 +326,10 @@ def test_gaussian_noise(out: dict[str, np.ndarray]) -> None:
 
 def test_poisson_noise(out: dict[str, np.ndarray]) -> None:
     """Mean p and variance p / scale, in steps of 1 / scale."""
-    for name, color, scale in (("poisson", (128, 60, 30), 0.5), ("poisson weak", (20, 0, 200), 0.05)):
+    for name, color, scale in (
+        ("poisson", (128, 60, 30), 0.5),
+        ("poisson weak", (20, 0, 200), 0.05),
+    ):
         for channel, level in enumerate(color):
             x = out[name][..., channel].astype(float)
             if level == 0:
