@@ -17,8 +17,7 @@ from flax import struct
 from kagebench.assets import AssetError, AssetPack, load_image, load_sprite, resize
 
 
-@struct.dataclass
-class Atlas:
+class Atlas(struct.PyTreeNode):
     """Constant arrays of one environment.
 
     tiled: uint8 [images, H, (max_width + W) * 3]; column x holds image column x mod width.
@@ -49,7 +48,7 @@ class Atlas:
     def fingerprint(self) -> tuple[Any, ...]:
         """A hashable digest: equal atlases give equal programs."""
         arrays = (self.tiled, self.rgb, self.alpha, self.frame_sizes, self.skin_first)
-        return tuple((a.shape, zlib.crc32(np.ascontiguousarray(a))) for a in arrays)
+        return tuple((a.shape, zlib.crc32(a.tobytes())) for a in arrays)
 
 
 def _sources(section: Mapping[str, Any], directory: str, many: str, one: str) -> tuple[str, Any]:
@@ -120,7 +119,7 @@ class AtlasBuilder:
         frames = [frame for skin in skins for frame in skin]
         rgb, alpha, sizes = _sprite_arrays(frames)
         counts = np.array([len(skin) for skin in skins] or [1], np.int32)
-        return Atlas(  # pyright: ignore
+        return Atlas(
             tiled=tiled,
             clamped=clamped,
             rgb=rgb,

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", status=130)
     except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stdout = None  # pyright: ignore
+        sys.stdout = None
         return 0
     except (ValueError, OSError) as error:
         message = _message(error)

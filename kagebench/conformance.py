@@ -161,12 +161,10 @@ def frame(
     canonical = _with_length(load(config), fields["ground_top"])
     pack = assets if isinstance(assets, AssetPack) else default_pack(assets)
     spec, params, atlas = _build_frame(canonical, fields, pack)
-    tops = segment_tops(
-        fields["ground_top"], canonical["layout"]["run_width"], spec.num_segments
-    )
+    tops = segment_tops(fields["ground_top"], canonical["layout"]["run_width"], spec.num_segments)
     visuals = _visuals(fields, params, spec)
-    position = (np.float32(fields[name]) for name in ("x", "y", "camera_x"))
-    scene = scene_of(*map(jnp.asarray, (*position, tops)), visuals, params, spec)
+    x, y, camera_x = (jnp.float32(fields[name]) for name in ("x", "y", "camera_x"))
+    scene = scene_of(x, y, camera_x, jnp.asarray(tops), visuals, params, spec)
     return np.asarray(_render(spec, atlas, scene, params))
 
 
@@ -178,17 +176,15 @@ def _build_frame(
     given = image is not None and mode != "black"
     background = {**config["background"], "mode": "black"} if given else config["background"]
     spec, params, atlas = build([{**config, "background": background}], pack, stack=False)
-    color = Pool(  # pyright: ignore
-        values=jnp.asarray([fields["layout_color"]], jnp.uint8), count=jnp.int32(1)
-    )
-    params = params.replace(layout=params.layout.replace(layout_colors=color))  # pyright: ignore
+    color = Pool(values=jnp.asarray([fields["layout_color"]], jnp.uint8), count=jnp.int32(1))
+    params = params.replace(layout=params.layout.replace(layout_colors=color))
     if not given:
         return spec, params, atlas
     image = np.asarray(image, np.uint8)
     tiled, clamped = image_arrays([image], spec.width)
-    pool = Pool(values=jnp.zeros(1, jnp.int32), count=jnp.int32(1))  # pyright: ignore
+    pool = Pool(values=jnp.zeros(1, jnp.int32), count=jnp.int32(1))
     scroll = params.background.parallax_factor if mode == "image" else jnp.float32(0.0)
-    shown = params.background.replace(  # pyright: ignore
+    shown = params.background.replace(
         mode=jnp.int32(IMAGE),
         images=pool,
         image_width=jnp.int32(image.shape[1]),
@@ -197,15 +193,17 @@ def _build_frame(
     tilings = (bool(config["background"]["tile_horizontal"]),)
     return (
         replace(spec, backgrounds=(IMAGE,), tilings=tilings),
-        params.replace(background=shown),  # pyright: ignore
-        atlas.replace(tiled=tiled, clamped=clamped),  # pyright: ignore
+        params.replace(background=shown),
+        atlas.replace(tiled=tiled, clamped=clamped),
     )
 
 
 def _visuals(fields: Mapping[str, Any], params: EnvParams, spec: EnvSpec) -> Visuals:
     """The sidecar's fields as `Visuals`; missing ones are zero."""
     character = params.character
-    get = lambda name, default=0: fields.get(name, default)  # noqa: E731
+
+    def get(name: str, default: Any = 0) -> Any:
+        return fields.get(name, default)
 
     def slots(name: str, count: int, dtype: Any) -> jax.Array:
         given = list(get(name, []))[:count]
@@ -218,7 +216,7 @@ def _visuals(fields: Mapping[str, Any], params: EnvParams, spec: EnvSpec) -> Vis
     shape_pool = params.distractors.shape_types.values
     seed = np.asarray(get("filter_key", [0, 0]), np.uint32)
     lights = np.asarray(get("light_positions", np.zeros((5, 2))), np.float32)[: spec.lights]
-    return Visuals(  # pyright: ignore
+    return Visuals(
         layout_color=jnp.int8(0),
         background=jnp.int16(0),
         noise=jnp.uint32(0),
@@ -231,14 +229,14 @@ def _visuals(fields: Mapping[str, Any], params: EnvParams, spec: EnvSpec) -> Vis
         shape_type=character.shape_types.values[get("shape_type_idx")].astype(jnp.int8),
         shape_color=jnp.int8(get("shape_color_idx")),
         skin=character.skins.values[get("char_skin_idx")].astype(jnp.int16),
-        npcs=NPCs(  # pyright: ignore
+        npcs=NPCs(
             x=slots("npc_x", k, jnp.int16),
             y=slots("npc_y", k, jnp.int16),
             skin=params.npc.skins.values[slots("npc_types", k, jnp.int32)].astype(jnp.int16),
             frame=slots("npc_sprite_indices", k, jnp.int8),
             timer=timer("npc_animation_timers"),
         ),
-        sticky=StickyNPCs(  # pyright: ignore
+        sticky=StickyNPCs(
             x_offset=slots("sticky_x_offsets", s, jnp.int16),
             y=slots("sticky_y", s, jnp.int16),
             home_y=slots("sticky_home_y", s, jnp.int16),
@@ -251,7 +249,7 @@ def _visuals(fields: Mapping[str, Any], params: EnvParams, spec: EnvSpec) -> Vis
             timer=timer("sticky_animation_timers"),
             count=jnp.int8(get("actual_sticky_count")),
         ),
-        distractors=Distractors(  # pyright: ignore
+        distractors=Distractors(
             x=slots("dist_x", d, jnp.float32),
             y=slots("dist_y", d, jnp.float32),
             vx=slots("dist_vx", d, jnp.float32),
@@ -266,9 +264,7 @@ def _visuals(fields: Mapping[str, Any], params: EnvParams, spec: EnvSpec) -> Vis
 
 
 @partial(jax.jit, static_argnames="spec")
-def _filter(
-    pixels: jax.Array, seed: jax.Array, params: EnvParams, spec: EnvSpec
-) -> jax.Array:
+def _filter(pixels: jax.Array, seed: jax.Array, params: EnvParams, spec: EnvSpec) -> jax.Array:
     batched = jax.tree.map(lambda leaf: leaf[None], params)
     planes = pixels.astype(jnp.float32)
     image = planes[None, ..., 0], planes[None, ..., 1], planes[None, ..., 2]

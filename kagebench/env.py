@@ -29,8 +29,7 @@ _RESET_SHARE = 256
 NUM_ACTIONS = 8
 
 
-@struct.dataclass
-class KageState:
+class KageState(struct.PyTreeNode):
     """State of one environment.
 
     body: position and velocity. tops: int16 [segments], the level. camera_x, x_max, initial_x:
@@ -61,10 +60,10 @@ def initial_state(
         tops = layout.generate(layout_key, params.layout, spec.num_segments)
     x, y = physics.spawn(tops, params, spec)
     zero = jnp.float32(0.0)
-    body = physics.Body(  # pyright: ignore
+    body = physics.Body(
         x=x, y=y, vx=zero, vy=zero, grounded=jnp.bool_(False), coyote_timer=jnp.int32(0)
     )
-    return KageState(  # pyright: ignore
+    return KageState(
         body=body,
         camera_x=camera.start(x, params, spec.width),
         time=jnp.int32(0),
@@ -90,7 +89,7 @@ def advance(
     jumped = (action & physics.JUMP) != 0
     reward = rewards.reward(state.body.x, body.x, state.x_max, jumped, params)
     success = body.x - state.initial_x >= params.dist_to_success
-    new = state.replace(  # pyright: ignore
+    new = state.replace(
         body=body,
         camera_x=camera.follow(state.camera_x, body.x, params, spec.width),
         time=time,
@@ -205,9 +204,7 @@ class KageEnv(Environment):
         return self._default_params
 
     @partial(jax.jit, static_argnames=("self",))
-    def reset(
-        self, key: jax.Array, params: EnvParams | None = None
-    ) -> tuple[jax.Array, KageState]:
+    def reset(self, key: jax.Array, params: EnvParams | None = None) -> tuple[jax.Array, KageState]:
         """Start an episode: (observation, state)."""
         return self.reset_env(key, self._default_params if params is None else params)
 
@@ -237,7 +234,7 @@ class KageEnv(Environment):
         last, reward = advance(step_key(key), state, jnp.asarray(action), params, self.spec)
         truncated = self.is_truncated(last, params)
         state = self._reset_finished(key, last, truncated, params)
-        info = step_info(last, params)
+        info: dict[Any, Any] = step_info(last, params)
         info["final_scene"] = self.scene(last, params)
         info["final_observation"] = self.observe(None, last, None, params)
         obs = self.observe(None, state, None, params)

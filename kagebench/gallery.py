@@ -67,7 +67,7 @@ def frames(
     last = jax.tree.map(lambda leaf: leaf[:, -1], states)
     # Filters that are random in every frame differ between the cells, too.
     noise = jax.random.bits(key, (len(cells),), jnp.uint32)
-    last = last.replace(visuals=last.visuals.replace(filter_noise=noise))  # pyright: ignore
+    last = last.replace(visuals=last.visuals.replace(filter_noise=noise))
     pictures = jax.jit(jax.vmap(env.observe, (None, 0, None, 0)))(None, last, None, params)
     places = jnp.stack([last.body.x - last.camera_x, last.body.y], axis=-1)
     return np.asarray(pictures), np.asarray(places, int)

@@ -39,9 +39,7 @@ def tops_from_draws(u: jax.Array, size: jax.Array, layout: LayoutParams) -> jax.
     return (layout.base_ground_y - layout.pix_per_unit * height).astype(jnp.int16)
 
 
-def _compose(
-    first: tuple[jax.Array, ...], second: tuple[jax.Array, ...]
-) -> tuple[jax.Array, ...]:
+def _compose(first: tuple[jax.Array, ...], second: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
     """x -> clip(x + a1, l1, h1), then x -> clip(x + a2, l2, h2), as one such map."""
     a1, l1, h1 = first
     a2, l2, h2 = second

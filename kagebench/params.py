@@ -15,10 +15,10 @@ from flax import struct
 
 from kagebench import palettes
 from kagebench.atlas import Atlas, AtlasBuilder
+from kagebench.palettes import BACKGROUND_MODES, LAYOUT_FALLBACK
 
 BLACK, COLOR, NOISE, IMAGE = range(4)
 RECTANGLE, SHAPE, SPRITE = range(3)
-BACKGROUND_MODES = ("black", "color", "noise", "image")
 SHAPES = tuple(palettes.SHAPES)
 PRESETS = ("none", "vintage", "retro", "cyberpunk", "horror", "noir")
 NEUTRAL = {
@@ -38,13 +38,10 @@ NEUTRAL = {
     "radial_light_strength": 0.0,
 }
 STOCHASTIC = ("color_jitter_std", "gaussian_noise_std", "poisson_noise_scale")
-# A layout colour that the shape palette does not know is drawn in this grey.
-LAYOUT_FALLBACK = (80, 80, 80)
 DISTRACTOR_WINDOW = 32
 
 
-@struct.dataclass
-class Pool:
+class Pool(struct.PyTreeNode):
     """A set of values from which one is drawn uniformly per episode.
 
     values: int32 [slots] indices (or uint8 [slots, 3] colours); count: int32, the slots in use.
@@ -54,16 +51,14 @@ class Pool:
     count: jax.Array
 
 
-@struct.dataclass
-class CameraParams:
+class CameraParams(struct.PyTreeNode):
     """Screen margins (int32, px) that the agent pushes the camera with."""
 
     left_margin: jax.Array
     right_margin: jax.Array
 
 
-@struct.dataclass
-class BackgroundParams:
+class BackgroundParams(struct.PyTreeNode):
     """Background layer. mode: int32 index into BACKGROUND_MODES; images: atlas indices."""
 
     mode: jax.Array
@@ -75,8 +70,7 @@ class BackgroundParams:
     color_names: Pool
 
 
-@struct.dataclass
-class CharacterParams:
+class CharacterParams(struct.PyTreeNode):
     """The player's box (px) and looks. mode: int32, RECTANGLE, SHAPE or SPRITE."""
 
     width: jax.Array
@@ -94,8 +88,7 @@ class CharacterParams:
     fallback_color: jax.Array
 
 
-@struct.dataclass
-class NPCParams:
+class NPCParams(struct.PyTreeNode):
     """World NPCs (fixed in the level) and sticky NPCs (fixed beside the agent)."""
 
     enabled: jax.Array
@@ -121,8 +114,7 @@ class NPCParams:
     sticky_y_max_offset: jax.Array
 
 
-@struct.dataclass
-class DistractorParams:
+class DistractorParams(struct.PyTreeNode):
     """Geometric shapes that drift over the background, in screen coordinates."""
 
     enabled: jax.Array
@@ -139,8 +131,7 @@ class DistractorParams:
     max_size: jax.Array
 
 
-@struct.dataclass
-class FilterParams:
+class FilterParams(struct.PyTreeNode):
     """Photometric and spatial filters, in the units of the configuration file."""
 
     brightness: jax.Array
@@ -162,8 +153,7 @@ class FilterParams:
     pop_filter_list: Pool
 
 
-@struct.dataclass
-class EffectParams:
+class EffectParams(struct.PyTreeNode):
     """Point lights. point_light_colors: float32 [5, 3] in 0..255, one per light."""
 
     point_light_enabled: jax.Array
@@ -174,8 +164,7 @@ class EffectParams:
     point_light_colors: jax.Array
 
 
-@struct.dataclass
-class LayoutParams:
+class LayoutParams(struct.PyTreeNode):
     """The level generator: lengths in px, heights in units of pix_per_unit px."""
 
     length: jax.Array
@@ -193,8 +182,7 @@ class LayoutParams:
     layout_colors: Pool
 
 
-@struct.dataclass
-class PhysicsParams:
+class PhysicsParams(struct.PyTreeNode):
     """Motion: px per step (velocities), px per step^2 (accelerations), steps (coyote_time)."""
 
     gravity: jax.Array
@@ -209,8 +197,7 @@ class PhysicsParams:
     ground_snap_dist: jax.Array
 
 
-@struct.dataclass
-class EnvParams:
+class EnvParams(struct.PyTreeNode):
     """Every knob of the environment; each leaf is traced and may carry a batch axis."""
 
     episode_length: jax.Array
@@ -235,8 +222,7 @@ class EnvParams:
         return self.episode_length
 
 
-@struct.dataclass
-class EnvSpec:
+class EnvSpec(struct.PyTreeNode):
     """What a compiled program depends on: array sizes and the layers in use. Hashable."""
 
     height: int = struct.field(pytree_node=False)
@@ -270,25 +256,25 @@ class EnvSpec:
         return any(name in self.filters for name in STOCHASTIC)
 
 
-def _i32(value: Any) -> np.ndarray:
+def _i32(value: Any) -> Any:
     return np.asarray(value, np.int32)
 
 
-def _f32(value: Any) -> np.ndarray:
+def _f32(value: Any) -> Any:
     return np.asarray(value, np.float32)
 
 
-def _flag(value: Any) -> np.ndarray:
+def _flag(value: Any) -> Any:
     return np.asarray(bool(value))
 
 
 def _pool(values: Sequence[Any], slots: int, dtype: Any = np.int32, width: int = 0) -> Pool:
     """Pad `values` to `slots` (at least one) and remember how many are real."""
     shape = (max(slots, 1), width) if width else (max(slots, 1),)
-    padded = np.zeros(shape, dtype)
+    padded: Any = np.zeros(shape, dtype)
     if len(values):
         padded[: len(values)] = np.asarray(values, dtype)
-    return Pool(values=padded, count=_i32(max(len(values), 1)))  # pyright: ignore
+    return Pool(values=padded, count=_i32(max(len(values), 1)))
 
 
 def _colors(names: Sequence[Any], palette: Mapping[str, Any], slots: int, default: Any) -> Pool:
@@ -347,7 +333,7 @@ def _slots(pools: Sequence[_Pools]) -> dict[str, int]:
 
 def _background(p: _Pools, slots: Mapping[str, int]) -> BackgroundParams:
     c = p.config["background"]
-    return BackgroundParams(  # pyright: ignore
+    return BackgroundParams(
         mode=_i32(p.background),
         images=_pool(p.images, slots["images"]),
         image_width=_i32(p.image_width),
@@ -362,7 +348,7 @@ def _background(p: _Pools, slots: Mapping[str, int]) -> BackgroundParams:
 
 def _character(p: _Pools, slots: Mapping[str, int]) -> CharacterParams:
     c = p.config["character"]
-    return CharacterParams(  # pyright: ignore
+    return CharacterParams(
         width=_i32(c["width"]),
         height=_i32(c["height"]),
         mode=_i32(p.character),
@@ -377,7 +363,7 @@ def _character(p: _Pools, slots: Mapping[str, int]) -> CharacterParams:
         ),
         shape_rotate=_flag(c["shape_rotate"]),
         shape_rotation_speed=_f32(c["shape_rotation_speed"]),
-        fallback_color=np.asarray(c["fallback_color"], np.uint8),
+        fallback_color=jnp.asarray(c["fallback_color"], jnp.uint8),
     )
 
 
@@ -386,7 +372,7 @@ def _npc(p: _Pools, slots: Mapping[str, int]) -> NPCParams:
     random_x = c["sticky_x_min"] is not None and c["sticky_x_max"] is not None
     offsets = list(c["sticky_x_offsets"] or [])
     pool = _pool(offsets, slots["sticky_x_offsets"])
-    return NPCParams(  # pyright: ignore
+    return NPCParams(
         enabled=_flag(c["enabled"]),
         min_npc_count=_i32(c["min_npc_count"]),
         max_npc_count=_i32(c["max_npc_count"]),
@@ -402,7 +388,7 @@ def _npc(p: _Pools, slots: Mapping[str, int]) -> NPCParams:
         sticky_can_jump=_flag(c["sticky_can_jump"]),
         sticky_jump_probability=_f32(c["sticky_jump_probability"]),
         # count 0 means "no explicit offsets".
-        sticky_x_offsets=Pool(values=pool.values, count=_i32(len(offsets))),  # pyright: ignore
+        sticky_x_offsets=Pool(values=pool.values, count=_i32(len(offsets))),
         sticky_x_random=_flag(random_x),
         sticky_x_min=_i32(c["sticky_x_min"] if random_x else 0),
         sticky_x_max=_i32(c["sticky_x_max"] if random_x else 0),
@@ -414,7 +400,7 @@ def _npc(p: _Pools, slots: Mapping[str, int]) -> NPCParams:
 
 def _distractors(p: _Pools, slots: Mapping[str, int]) -> DistractorParams:
     c = p.config["distractors"]
-    return DistractorParams(  # pyright: ignore
+    return DistractorParams(
         enabled=_flag(c["enabled"]),
         count=_i32(c["count"]),
         shape_types=_pool(p.distractor_shapes, slots["distractor_shapes"]),
@@ -435,7 +421,7 @@ def _distractors(p: _Pools, slots: Mapping[str, int]) -> DistractorParams:
 def _filters(p: _Pools, slots: Mapping[str, int]) -> FilterParams:
     c = p.config["filters"]
     values = {name: _f32(c[name]) for name in NEUTRAL if name != "pixelate_factor"}
-    return FilterParams(  # pyright: ignore
+    return FilterParams(
         **values,
         pixelate_factor=_i32(c["pixelate_factor"]),
         radial_light_color=_f32(c["radial_light_color"]),
@@ -448,7 +434,7 @@ def _effects(c: Mapping[str, Any]) -> EffectParams:
     names = c["point_light_color_names"] or ["white"]
     white = (255, 255, 255)
     cycle = [palettes.LIGHT_COLORS.get(names[i % len(names)], white) for i in range(5)]
-    return EffectParams(  # pyright: ignore
+    return EffectParams(
         point_light_enabled=_flag(c["point_light_enabled"]),
         point_light_intensity=_f32(c["point_light_intensity"]),
         point_light_radius=_f32(c["point_light_radius"]),
@@ -469,7 +455,7 @@ def _layout(p: _Pools, slots: Mapping[str, int]) -> LayoutParams:
     colors = _colors(
         c["layout_colors"], palettes.SHAPE_COLORS, slots["layout_colors"], LAYOUT_FALLBACK
     )
-    return LayoutParams(**ints, **floats, layout_colors=colors)  # pyright: ignore
+    return LayoutParams(**ints, **floats, layout_colors=colors)
 
 
 def _params(p: _Pools, slots: Mapping[str, int]) -> EnvParams:
@@ -485,10 +471,10 @@ def _params(p: _Pools, slots: Mapping[str, int]) -> EnvParams:
         "idle_penalty",
         "dist_to_success",
     )
-    return EnvParams(  # pyright: ignore
+    return EnvParams(
         episode_length=_i32(c["episode_length"]),
         **{name: _f32(c[name]) for name in rewards},
-        camera=CameraParams(**{k: _i32(v) for k, v in c["camera"].items()}),  # pyright: ignore
+        camera=CameraParams(**{k: _i32(v) for k, v in c["camera"].items()}),
         background=_background(p, slots),
         character=_character(p, slots),
         npc=_npc(p, slots),
@@ -496,7 +482,7 @@ def _params(p: _Pools, slots: Mapping[str, int]) -> EnvParams:
         filters=_filters(p, slots),
         effects=_effects(c["effects"]),
         layout=_layout(p, slots),
-        physics=PhysicsParams(**physics),  # pyright: ignore
+        physics=PhysicsParams(**physics),
     )
 
 
@@ -528,12 +514,10 @@ def _spec(pools: Sequence[_Pools], **options: Any) -> EnvSpec:
     run = [c["layout"]["run_width"] for c in configs]
     half = [c["character"]["width"] // 2 for c in configs]
     width = configs[0]["W"]
-    return EnvSpec(  # pyright: ignore
+    return EnvSpec(
         height=configs[0]["H"],
         width=width,
-        num_segments=max(
-            -(-c["layout"]["length"] // c["layout"]["run_width"]) for c in configs
-        ),
+        num_segments=max(-(-c["layout"]["length"] // c["layout"]["run_width"]) for c in configs),
         visible_segments=(width - 1) // min(run) + 2,
         box_segments=max(2 * h // w + 2 for h, w in zip(half, run, strict=True)),
         max_dx=max(1, *(int(np.ceil(c["physics"]["max_speed_x"])) for c in configs)),
@@ -564,8 +548,7 @@ def _spec(pools: Sequence[_Pools], **options: Any) -> EnvSpec:
             for c in configs
         ),
         lights=max(
-            c["effects"]["point_light_count"] * c["effects"]["point_light_enabled"]
-            for c in configs
+            c["effects"]["point_light_count"] * c["effects"]["point_light_enabled"] for c in configs
         ),
         **options,
     )

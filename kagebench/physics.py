@@ -15,8 +15,7 @@ LEFT, RIGHT, JUMP = 1, 2, 4
 _UP_LIMIT = -100.0
 
 
-@struct.dataclass
-class Body:
+class Body(struct.PyTreeNode):
     """What moves: x, y, vx, vy float32 (px, px/step), grounded bool, coyote_timer int32 (steps)."""
 
     x: jax.Array
@@ -32,9 +31,7 @@ def to_pixel(value: jax.Array) -> jax.Array:
     return jnp.round(value).astype(jnp.int32)
 
 
-def move(
-    body: Body, action: jax.Array, tops: jax.Array, params: EnvParams, spec: EnvSpec
-) -> Body:
+def move(body: Body, action: jax.Array, tops: jax.Array, params: EnvParams, spec: EnvSpec) -> Body:
     """Advance the body by one step: contact, jump, friction, gravity, integration, collision.
 
     Args:
@@ -65,7 +62,7 @@ def move(
     x = jnp.clip(body.x + vx, half_w, layout.length - 1 - half_w)
     y = jnp.clip(body.y + vy, half_h, layout.height_px - 1 - half_h)
 
-    moved = body.replace(vx=vx, vy=vy, grounded=grounded, coyote_timer=coyote)  # pyright: ignore
+    moved = body.replace(vx=vx, vy=vy, grounded=grounded, coyote_timer=coyote)
     return _collide(moved, (cx, cy), (to_pixel(x), to_pixel(y)), tops, params, spec)
 
 
@@ -98,7 +95,7 @@ def _collide(
     landed = jnp.maximum(jnp.minimum(top - half_h - 1, y1), y0)
     bumped = jnp.minimum(jnp.maximum(bottom + half_h, y1), y0)
     cy = jnp.where(blocked & (y1 != y0), jnp.where(falling, landed, bumped), y1)
-    return body.replace(  # pyright: ignore
+    return body.replace(
         x=cx.astype(jnp.float32),
         y=cy.astype(jnp.float32),
         vx=jnp.where(cx != x1, 0.0, body.vx),

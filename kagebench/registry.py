@@ -39,7 +39,7 @@ def make(
         ValueError: an argument or a configuration is not valid; the message names it.
     """
     many = isinstance(config, Sequence) and not isinstance(config, str)
-    sources: Sequence[Any] = config if many else [config]  # pyright: ignore
+    sources: list[Any] = list(config) if many else [config]  # pyright: ignore
     if not sources:
         raise ConfigError("config: an empty list; give at least one configuration")
     configs = [load(source) for source in sources]

@@ -9,8 +9,7 @@ from kagebench.physics import to_pixel
 from kagebench.visuals import Visuals
 
 
-@struct.dataclass
-class Scene:
+class Scene(struct.PyTreeNode):
     """Everything that `render` reads.
 
     x, y, camera_x: float32 (px). tops: int16 [visible segments + 1], the ground rows from one
@@ -43,4 +42,4 @@ def scene_of(
     last = (layout.length - 1) // layout.run_width
     index = first_segment(camera_x, layout) + jnp.arange(-1, spec.visible_segments)
     window = tops[jnp.clip(index, 0, last)]
-    return Scene(x=x, y=y, camera_x=camera_x, tops=window, visuals=visuals)  # pyright: ignore
+    return Scene(x=x, y=y, camera_x=camera_x, tops=window, visuals=visuals)

@@ -12,8 +12,7 @@ STEP_SECONDS = 1.0 / 60.0
 _MARGIN = 15.0
 
 
-@struct.dataclass
-class NPCs:
+class NPCs(struct.PyTreeNode):
     """World NPCs. x, y int16 (level px), skin int16, frame int8: [slots]; timer float32 (s)."""
 
     x: jax.Array
@@ -23,8 +22,7 @@ class NPCs:
     timer: jax.Array
 
 
-@struct.dataclass
-class StickyNPCs:
+class StickyNPCs(struct.PyTreeNode):
     """NPCs beside the agent. x_offset, y, home_y int16 (px), vy float32, on_ground: [slots]."""
 
     x_offset: jax.Array
@@ -38,9 +36,8 @@ class StickyNPCs:
     count: jax.Array
 
 
-@struct.dataclass
-class Distractors:
-    """Drifting shapes. x, y (screen px), vx, vy, angle, spin float32; shape, color, size: [slots]."""
+class Distractors(struct.PyTreeNode):
+    """Drifting shapes, [slots]: x, y (screen px), vx, vy, angle, spin float32; shape, color, size."""
 
     x: jax.Array
     y: jax.Array
@@ -53,8 +50,7 @@ class Distractors:
     size: jax.Array
 
 
-@struct.dataclass
-class Visuals:
+class Visuals(struct.PyTreeNode):
     """Everything drawn that is not dynamics.
 
     layout_color, background, shape_color: indices into pools; preset: index into PRESETS;
@@ -113,7 +109,7 @@ def spawn_npcs(key: jax.Array, tops: jax.Array, params: EnvParams, slots: int) -
     ground = jax.vmap(ground_row, (None, 0, None))(tops, x, layout)
     y = ground - params.character.height // 2 - 2 - npc.spawn_y_offset
     skin = npc.skins.values[_draw(skin_key, npc.skins, (slots,))]
-    return NPCs(  # pyright: ignore
+    return NPCs(
         x=jnp.where(used, x, 0).astype(jnp.int16),
         y=jnp.where(used, y, 0).astype(jnp.int16),
         skin=jnp.where(used, skin, 0).astype(jnp.int16),
@@ -136,13 +132,17 @@ def spawn_sticky(key: jax.Array, params: EnvParams, slots: int) -> StickyNPCs:
     """Place NPCs at fixed horizontal offsets from the agent (see `_sticky_offsets`)."""
     count_key, x_key, y_key, skin_key = jax.random.split(key, 4)
     npc = params.npc
-    count = jax.random.randint(count_key, (), npc.min_sticky_count, npc.max_sticky_count + 1) if slots else 0
+    count = (
+        jax.random.randint(count_key, (), npc.min_sticky_count, npc.max_sticky_count + 1)
+        if slots
+        else 0
+    )
     low, high = npc.sticky_y_min_offset, npc.sticky_y_max_offset
     drawn = jax.random.randint(y_key, (slots,), low, high + 1)
     offset = jnp.where(npc.sticky_y_randomize, drawn, low)
     y = (params.layout.base_ground_y - npc.spawn_y_offset + offset).astype(jnp.int16)
     skin = npc.sticky_skins.values[_draw(skin_key, npc.sticky_skins, (slots,))]
-    return StickyNPCs(  # pyright: ignore
+    return StickyNPCs(
         x_offset=_sticky_offsets(x_key, npc, slots).astype(jnp.int16),
         y=y,
         home_y=y,
@@ -169,7 +169,7 @@ def spawn_distractors(key: jax.Array, params: EnvParams, spec: EnvSpec) -> Distr
     angle_key, spin_key = jax.random.split(keys[5])
     size_key, x_key = jax.random.split(keys[0])
     size = jax.random.randint(size_key, shape, d.min_size, d.max_size + 1)
-    return Distractors(  # pyright: ignore
+    return Distractors(
         x=uniform(x_key, _MARGIN, spec.width - _MARGIN),
         y=uniform(keys[1], _MARGIN, spec.height - _MARGIN),
         vx=speed[0] * sign[0],
@@ -189,7 +189,7 @@ def spawn(key: jax.Array, tops: jax.Array, params: EnvParams, spec: EnvSpec) -> 
     background, noise = draw_background(keys[0], params, spec)
     preset = params.filters.pop_filter_list.values[_draw(keys[1], params.filters.pop_filter_list)]
     shape_type = character.shape_types.values[_draw(keys[2], character.shape_types)]
-    return Visuals(  # pyright: ignore
+    return Visuals(
         layout_color=_draw(keys[3], params.layout.layout_colors).astype(jnp.int8),
         background=background,
         noise=noise,
@@ -230,7 +230,7 @@ def animate_character(visuals: Visuals, vx: jax.Array, params: EnvParams) -> Vis
         visuals.frame, visuals.frame_timer, character.animation_fps, character.cycle
     )
     turned = (visuals.shape_angle + character.shape_rotation_speed) % 360.0
-    return visuals.replace(  # pyright: ignore
+    return visuals.replace(
         frame=jnp.where(moving, frame, character.idle_sprite_idx.astype(jnp.int8)),
         frame_timer=jnp.where(moving, timer, 0.0),
         shape_angle=jnp.where(character.shape_rotate, turned, visuals.shape_angle),
@@ -245,7 +245,7 @@ def move_sticky(sticky: StickyNPCs, jump: jax.Array, params: EnvParams) -> Stick
     y = sticky.y + vy
     home = y >= sticky.home_y
     frame, timer = _advance(sticky.frame, sticky.timer, npc.animation_fps, npc.sticky_cycle)
-    return sticky.replace(  # pyright: ignore
+    return sticky.replace(
         y=jnp.where(home, sticky.home_y, y.astype(jnp.int16)),
         vy=jnp.where(home, 0.0, vy),
         on_ground=home,
@@ -265,7 +265,7 @@ def move_distractors(d: Distractors, spec: EnvSpec) -> Distractors:
 
     x, vx = bounce(d.x, d.vx, spec.width)
     y, vy = bounce(d.y, d.vy, spec.height)
-    return d.replace(x=x, y=y, vx=vx, vy=vy, angle=(d.angle + d.spin) % 360.0)  # pyright: ignore
+    return d.replace(x=x, y=y, vx=vx, vy=vy, angle=(d.angle + d.spin) % 360.0)
 
 
 def update(
@@ -277,24 +277,22 @@ def update(
     if spec.switching:
         switch = jax.random.uniform(switch_key) < params.background.switch_frequency
         background, noise = draw_background(background_key, params, spec)
-        visuals = visuals.replace(  # pyright: ignore
+        visuals = visuals.replace(
             background=jnp.where(switch, background, visuals.background),
             noise=jnp.where(switch, noise, visuals.noise),
         )
     if spec.npc_slots:
         npcs = visuals.npcs
         frame, timer = _advance(npcs.frame, npcs.timer, params.npc.animation_fps, params.npc.cycle)
-        visuals = visuals.replace(npcs=npcs.replace(frame=frame, timer=timer))  # pyright: ignore
+        visuals = visuals.replace(npcs=npcs.replace(frame=frame, timer=timer))
     if spec.sticky_slots:
         roll = jax.random.uniform(jump_key, (spec.sticky_slots,))
         jump = roll < params.npc.sticky_jump_probability
-        visuals = visuals.replace(  # pyright: ignore
-            sticky=move_sticky(visuals.sticky, jump, params)
-        )
+        visuals = visuals.replace(sticky=move_sticky(visuals.sticky, jump, params))
     if spec.distractor_slots:
         moved = move_distractors(visuals.distractors, spec)
-        visuals = visuals.replace(distractors=moved)  # pyright: ignore
+        visuals = visuals.replace(distractors=moved)
     if spec.stochastic:
         bits = jax.random.bits(noise_key, (), jnp.uint32)
-        visuals = visuals.replace(filter_noise=bits)  # pyright: ignore
+        visuals = visuals.replace(filter_noise=bits)
     return visuals

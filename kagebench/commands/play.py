@@ -70,7 +70,7 @@ class Game:
 
     def new_level(self) -> None:
         """Start another level."""
-        self._level += 0
+        self._level += 1
         self._start()
 
     def next_config(self) -> None:

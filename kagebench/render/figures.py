@@ -174,7 +174,15 @@ def _distractor_mask(
     size = size.astype(jnp.float32)
     # Angles are kept in degrees but drawn as radians, as in the reference.
     return near & shapes.mask(
-        spec.distractor_shapes, shape, dx, dy, angle, size, (0.5 * size, 0.3 * size), True, (half, half)
+        spec.distractor_shapes,
+        shape,
+        dx,
+        dy,
+        angle,
+        size,
+        (0.5 * size, 0.3 * size),
+        True,
+        (half, half),
     )
 
 
@@ -185,9 +193,7 @@ def paint_distractors(
     d = scene.visuals.distractors
     per_slot = jax.vmap(_distractor_mask, (0, 0, 0, 0, 0, None))
     pixels = materialize(
-        lambda: jax.vmap(per_slot, (0, 0, 0, 0, 0, None))(
-            d.shape, d.angle, d.size, d.x, d.y, spec
-        ),
+        lambda: jax.vmap(per_slot, (0, 0, 0, 0, 0, None))(d.shape, d.angle, d.size, d.x, d.y, spec),
         scene.tops,
     )
     masks = materialize(lambda: pixels[..., lane_columns(pixels.shape[-1])], scene.tops)
@@ -298,4 +304,4 @@ def _paint_shape(
         )
         return filled & (character.mode == SHAPE)
 
-    return _stamp(frame, (cx, cy), (spec.shape_window,) * 2, paint, inside)
+    return _stamp(frame, (cx, cy), (spec.shape_window, spec.shape_window), paint, inside)

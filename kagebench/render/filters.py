@@ -106,8 +106,11 @@ def jitter_matrix(noise: jax.Array, std: jax.Array) -> jax.Array:
 def mix_colors(image: Planes, matrix: jax.Array) -> Planes:
     """Apply matrices [B, 3, 3] to the colour of every pixel."""
     m = matrix[..., None, None]
-    rows = [sum(m[:, i, j] * image[j] for j in range(3)) for i in range(3)]
-    return _clip(rows[0]), _clip(rows[1]), _clip(rows[2])  # pyright: ignore
+    red, green, blue = (
+        _clip(m[:, i, 0] * image[0] + m[:, i, 1] * image[1] + m[:, i, 2] * image[2])
+        for i in range(3)
+    )
+    return red, green, blue
 
 
 def _box(image: Planes, token: jax.Array) -> Planes:
@@ -131,8 +134,7 @@ def blur(image: Planes, sigma: jax.Array, token: jax.Array) -> Planes:
     """Blend with the 3 x 3 mean by sigma / 2.5 (at most 1)."""
     weight = jnp.clip(sigma / 2.5, 0.0, 1.0)
     red, green, blue = (
-        p + weight * (mean - p)
-        for p, mean in zip(image, _box(image, token), strict=True)
+        p + weight * (mean - p) for p, mean in zip(image, _box(image, token), strict=True)
     )
     return red, green, blue
 
@@ -238,9 +240,7 @@ def preset(image: Planes, name: str, token: jax.Array) -> Planes:
 
 
 def _select(condition: jax.Array, chosen: Planes, otherwise: Planes) -> Planes:
-    red, green, blue = (
-        jnp.where(condition, a, b) for a, b in zip(chosen, otherwise, strict=True)
-    )
+    red, green, blue = (jnp.where(condition, a, b) for a, b in zip(chosen, otherwise, strict=True))
     return red, green, blue
 
 
@@ -271,7 +271,7 @@ def apply(
         Planes, clipped to 0..255 but not yet truncated.
     """
     f = params.filters
-    batch, height, width = image[0].shape
+    batch = image[0].shape[0]
     value = {name: getattr(f, name).reshape(batch, 1, 1) for name in NEUTRAL}
     image = apply_presets(image, f.pop_filter, spec.presets, token)
 
@@ -300,7 +300,9 @@ def apply(
         image = stage("blur_sigma", lambda: blur(image, value["blur_sigma"], token), image)
     if "sharpen_amount" in spec.filters:
         image = stored(image)
-        image = stage("sharpen_amount", lambda: sharpen(image, value["sharpen_amount"], token), image)
+        image = stage(
+            "sharpen_amount", lambda: sharpen(image, value["sharpen_amount"], token), image
+        )
     if "pixelate_factor" in spec.filters:
         image = pixelate(stored(image), f.pixelate_factor)
     if "gaussian_noise_std" in spec.filters:

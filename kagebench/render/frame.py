@@ -48,14 +48,10 @@ def truncate(image: filters.Planes) -> filters.Planes:
     return red, green, blue
 
 
-def _filtered(
-    frames: jax.Array, spec: EnvSpec, scene: Scene, params: EnvParams
-) -> jax.Array:
+def _filtered(frames: jax.Array, spec: EnvSpec, scene: Scene, params: EnvParams) -> jax.Array:
     token = scene.tops
     pixels = frames.reshape(*frames.shape[:2], -1, 3)
-    image = materialize(
-        lambda: tuple(pixels[..., c].astype(jnp.float32) for c in range(3)), token
-    )
+    image = materialize(lambda: tuple(pixels[..., c].astype(jnp.float32) for c in range(3)), token)
     if spec.episode_presets:
         which = scene.visuals.preset
         image = truncate(filters.apply_presets(image, which, spec.episode_presets, token))

@@ -17,8 +17,7 @@ from kagebench.render import hashing
 from kagebench.scene import Scene, first_segment
 
 
-@struct.dataclass
-class Terrain:
+class Terrain(struct.PyTreeNode):
     """Per lane: first solid row and number of solid rows (row type, [B, 3 W]); colour uint8."""
 
     top: jax.Array
@@ -66,7 +65,7 @@ def terrain(scene: Scene, params: EnvParams, spec: EnvSpec) -> Terrain:
         return top, depth, jnp.tile(color, (1, spec.width))
 
     top, depth, color = materialize(compute, scene.tops)
-    return Terrain(top=top, depth=depth, color=color)  # pyright: ignore
+    return Terrain(top=top, depth=depth, color=color)
 
 
 def _image_rows(scene: Scene, params: EnvParams, atlas: Atlas, spec: EnvSpec) -> jax.Array:

@@ -122,6 +122,7 @@ def test_frames_of_a_video() -> None:
     assert big.shape == (1, 6, 6, 3) and (big[0, 3:, :3] == big[0, 5, 0]).all()
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # of the reader
 def test_mp4(tmp_path: Path) -> None:
     pytest.importorskip("imageio_ffmpeg")
     import imageio.v2 as imageio
