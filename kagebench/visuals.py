@@ -37,7 +37,7 @@ class StickyNPCs(struct.PyTreeNode):
 
 
 class Distractors(struct.PyTreeNode):
-    """Drifting shapes, [slots]: x, y (screen px), vx, vy, angle, spin float32; shape, color, size."""
+    """Drifting shapes: x, y (screen px), vx, vy, angle, spin, shape, color, size, all [slots]."""
 
     x: jax.Array
     y: jax.Array

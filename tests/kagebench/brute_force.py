@@ -1,9 +1,10 @@
-"""The dynamics once more, in NumPy, by literal loops over a mask of solid pixels.
+"""The dynamics and the shapes once more, in NumPy, by literal loops over pixels and edges.
 
 Slow and direct: a second opinion on the closed forms of `kagebench.layout` and
 `kagebench.physics`. float32 wherever the environment has float32.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -149,3 +150,33 @@ class Game:
         reward = reward - f32(c["idle_penalty"] if x == old_x else 0)
         self.x_max = max(self.x_max, x)
         return f32(reward)
+
+
+def shape_mask(
+    name: str, x: np.ndarray, y: np.ndarray, angle: float, radius: float, player: bool
+) -> np.ndarray:
+    """Pixels inside a shape at offsets x, y from its centre, from its definition."""
+    u, v = x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
+    half = 0.5 * max(1.0, radius / 4)
+    axes = (8.0, 12.0) if player else (radius, 0.6 * radius)
+    tall = radius if player else 2 * radius
+    bar = (abs(v) <= half) & (abs(u) <= radius)
+    simple = {
+        "circle": x**2 + y**2 <= radius**2,
+        "square": (abs(u) <= radius) & (abs(v) <= radius),
+        "line": bar,
+        "cross": bar | ((abs(u) <= half) & (abs(v) <= radius)),
+        "diamond": abs(u) / radius + abs(v) / tall <= 1,
+        "ellipse": (u / axes[0]) ** 2 + (v / axes[1]) ** 2 <= 1,
+    }
+    if name in simple:
+        return simple[name]
+    sides = {"triangle": 3, "polygon": 6, "star": 10}[name]
+    inside = np.zeros(x.shape, bool)
+    reach = [radius * (0.381966 if name == "star" and k % 2 else 1.0) for k in range(sides)]
+    theta = [-math.pi / 2 + angle + 2 * math.pi * k / sides for k in range(sides)]
+    corner = [(r * math.cos(t), r * math.sin(t)) for r, t in zip(reach, theta, strict=True)]
+    for (x1, y1), (x2, y2) in zip(corner, corner[1:] + corner[:1], strict=True):
+        crossing = (x2 - x1) * (y - y1) / (y2 - y1) + x1
+        inside ^= ((y1 > y) != (y2 > y)) & (x < crossing)
+    return inside

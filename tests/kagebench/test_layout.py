@@ -111,15 +111,25 @@ def test_ground_row_clamps_columns(built: tuple[EnvSpec, EnvParams]) -> None:
     assert rows == [0, 0, last]
 
 
-@pytest.fixture(scope="module")
-def drawn() -> np.ndarray:
-    """Heights in units, [levels, segments], of the benchmark's generator."""
-    spec, params, _ = build([load("simplest")], None, stack=False)
+def heights_of(bounds: dict[str, int]) -> np.ndarray:
+    """Heights in units, [levels, segments], of the benchmark's generator with other bounds."""
+    config = load("simplest")
+    config["layout"] |= bounds
+    spec, params, _ = build([config], None, stack=False)
     assert spec.num_segments == 82
-    keys = jax.random.split(jax.random.key(0), 4000)
-    tops = jax.jit(jax.vmap(lambda key: layout.generate(key, params.layout, 82)))(keys)
+    tops = _generate(jax.random.split(jax.random.key(0), 4000), params.layout)
     assert tops.dtype == jnp.int16
     return (96 - np.asarray(tops).astype(int)) // 2
+
+
+@jax.jit
+def _generate(keys: jax.Array, params: Any) -> jax.Array:
+    return jax.vmap(lambda key: layout.generate(key, params, 82))(keys)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> np.ndarray:
+    return heights_of({})
 
 
 def test_generated_levels_are_in_range(drawn: np.ndarray) -> None:
@@ -134,12 +144,15 @@ def test_generated_events_have_their_probabilities(drawn: np.ndarray) -> None:
     for event, p in ((0, 0.3), (1, 0.35), (-1, 0.35)):
         share = (np.sign(change - 10) == event).mean()
         assert abs(share - p) < 4 * np.sqrt(p * (1 - p) / n), (event, share)
-    # Sizes 5..17 are equally likely; those of 10 and more reach the bound.
-    up = change[change > 10] - 10
-    counts = np.array([(up == size).sum() for size in range(5, 10)] + [(up == 10).sum()])
-    expected = len(up) * np.array([1] * 5 + [8]) / 13
-    assert counts.sum() == len(up)
-    assert ((counts - expected) ** 2 / expected).sum() < 20.5  # chi square, 5 degrees, p = 0.001
+
+
+def test_generated_steps_have_equally_likely_sizes() -> None:
+    """Where no bound cuts them off: 5 to 17 units, for every segment."""
+    step = np.abs(np.diff(heights_of({"max_height": 4000}), axis=1))
+    sizes, counts = np.unique(step[step > 0], return_counts=True)
+    assert sizes.tolist() == list(range(5, 18))
+    expected = counts.sum() / 13
+    assert ((counts - expected) ** 2 / expected).sum() < 32.9  # 12 degrees, p = 0.001
 
 
 def test_generated_segments_are_independent_of_each_other(drawn: np.ndarray) -> None:

@@ -79,36 +79,6 @@ def test_player_shapes() -> None:
         assert columns.min() + columns.max() == 2 * 64, name
 
 
-def shape_reference(
-    name: str, x: np.ndarray, y: np.ndarray, angle: float, radius: float, player: bool
-) -> np.ndarray:
-    """Pixels inside a shape at offsets x, y from its centre, from its definition."""
-    u, v = x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
-    half = 0.5 * max(1.0, radius / 4)
-    axes = (8.0, 12.0) if player else (radius, 0.6 * radius)
-    tall = radius if player else 2 * radius
-    bar = (abs(v) <= half) & (abs(u) <= radius)
-    simple = {
-        "circle": x**2 + y**2 <= radius**2,
-        "square": (abs(u) <= radius) & (abs(v) <= radius),
-        "line": bar,
-        "cross": bar | ((abs(u) <= half) & (abs(v) <= radius)),
-        "diamond": abs(u) / radius + abs(v) / tall <= 1,
-        "ellipse": (u / axes[0]) ** 2 + (v / axes[1]) ** 2 <= 1,
-    }
-    if name in simple:
-        return simple[name]
-    sides = {"triangle": 3, "polygon": 6, "star": 10}[name]
-    inside = np.zeros(x.shape, bool)
-    reach = [radius * (0.381966 if name == "star" and k % 2 else 1.0) for k in range(sides)]
-    theta = [-math.pi / 2 + angle + 2 * math.pi * k / sides for k in range(sides)]
-    corner = [(r * math.cos(t), r * math.sin(t)) for r, t in zip(reach, theta, strict=True)]
-    for (x1, y1), (x2, y2) in zip(corner, corner[1:] + corner[:1], strict=True):
-        crossing = (x2 - x1) * (y - y1) / (y2 - y1) + x1
-        inside ^= ((y1 > y) != (y2 > y)) & (x < crossing)
-    return inside
-
-
 @pytest.mark.parametrize("degrees", [33.0, 201.7])
 def test_rotated_shapes(degrees: float) -> None:
     """At angles where no pixel lies on an edge. A distractor's angle is taken as radians."""
@@ -123,9 +93,11 @@ def test_rotated_shapes(degrees: float) -> None:
         distractor |= {"dist_angles": [degrees], "dist_shape_indices": [i]}
         frame = conformance.frame(config, state(**player, **distractor, dist_color_indices=[0]))
         x, y = columns - 94.0, rows - 51.0
-        expected = shape_reference(name, x, y, math.radians(degrees), 8.0, player=True)
+        expected = brute_force.shape_mask(name, x, y, math.radians(degrees), 8.0, player=True)
         np.testing.assert_array_equal((frame == np.array(TEAL)).all(axis=-1), expected, name)
-        expected = shape_reference(name, columns - 40.0, rows - 60.0, degrees, 7.0, player=False)
+        expected = brute_force.shape_mask(
+            name, columns - 40.0, rows - 60.0, degrees, 7.0, player=False
+        )
         np.testing.assert_array_equal((frame == np.array(RED)).all(axis=-1), expected, name)
 
 
@@ -149,6 +121,12 @@ def test_distractor_shapes() -> None:
     upright = conformance.frame(config, state(**{**line, "dist_angles": [math.pi / 2]}))
     rows, columns = np.nonzero((upright == np.array(RED)).all(axis=-1))
     assert np.ptp(columns) == 2 and np.ptp(rows) == 16 and rows.min() + rows.max() == 2 * 40
+    # What does not fit the 32 x 32 window is cut off, also where the screen's border moves it.
+    long = {**line, "dist_sizes": [60], "dist_y": [15.0]}
+    for angle, axis, first in ((math.pi / 2, 0, 0), (0.0, 1, 60 - 16)):
+        frame = conformance.frame(config, state(**{**long, "dist_angles": [angle]}))
+        places = np.nonzero((frame == np.array(RED)).all(axis=-1))[axis]
+        assert (places.min(), places.max()) == (first, (15, 60)[axis] + 15)
     level = np.full(2048, 38)
     behind = conformance.frame(config, state(**line, ground_top=level))
     assert count(behind, RED) == 51 - 17 and (behind[38:40, :100] == np.array(CYAN)).all()

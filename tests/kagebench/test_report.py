@@ -136,7 +136,7 @@ def test_page_holds_everything_and_loads_nothing(tmp_path, learned, blind):
     assert len(sources) == 4
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert "http" not in text and "<script" not in text and "@import" not in text
-    assert "A &amp; B" in text and "shift &lt;1&gt;" in text and "shift <1>" not in text
+    assert "<h1>A &amp; B</h1>" in text and "shift &lt;1&gt;" in text and "shift <1>" not in text
     for expected in ("88 %", "75 %", "50 points", "all configs", "color = [red]", "a CPU"):
         assert expected in text
     assert 'class="warning"' not in text
