@@ -103,15 +103,19 @@ PRESETS = {
     "paper": Config(
         reward_scale=1.0, clip_vloss=True, bootstrap_truncation=False, stagger_episodes=False
     ),
+    # Frames of 32 x 32 fit into memory: rendering them again in every epoch would gain nothing.
     "quick": Config(
-        learning_rate=7e-4,
+        learning_rate=1e-3,
         anneal_lr=1.0,
         gamma=0.995,
         ent_coef=0.02,
         anneal_ent=0.85,
         network="small",
         num_steps=64,
-        total_timesteps=2_000_000,
+        num_minibatches=16,
+        update_epochs=2,
+        total_timesteps=1_800_000,
+        store="frames",
     ),
     "state": Config(
         learning_rate=7e-4,

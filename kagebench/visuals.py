@@ -123,8 +123,11 @@ def _sticky_offsets(key: jax.Array, npc: NPCParams, slots: int) -> jax.Array:
     pool = npc.sticky_x_offsets
     explicit = pool.values[index % jnp.maximum(pool.count, 1)]
     drawn = jax.random.randint(key, (slots,), npc.sticky_x_min, npc.sticky_x_max + 1)
-    spread = 120.0 * index / jnp.maximum(npc.max_sticky_count - 1, 1) - 60.0
-    otherwise = jnp.where(npc.sticky_x_random, drawn, spread.astype(jnp.int32))
+    # Even steps from -60 to 60, truncated; in integers, because floats round by program.
+    gaps = jnp.maximum(npc.max_sticky_count - 1, 1)
+    scaled = 120 * index - 60 * gaps
+    spread = jnp.sign(scaled) * (jnp.abs(scaled) // gaps)
+    otherwise = jnp.where(npc.sticky_x_random, drawn, spread)
     return jnp.where(pool.count > 0, explicit, otherwise)
 
 

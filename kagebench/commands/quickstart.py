@@ -41,21 +41,10 @@ class Settings:
     shifts: tuple[str, ...] | None = None
 
 
-# Frames of 32x32 fit into memory, so nothing is gained by rendering them again in every epoch.
-FULL = Settings(
-    seeds=3,
-    overrides=(
-        "store=frames",
-        "total_timesteps=1800000",
-        "update_epochs=2",
-        "num_minibatches=16",
-        "learning_rate=1e-3",
-    ),
-    episodes=64,
-)
+FULL = Settings(seeds=3, overrides=(), episodes=64)
 SMOKE = Settings(
     seeds=2,
-    overrides=("store=frames", "total_timesteps=16384"),
+    overrides=("total_timesteps=16384",),
     episodes=4,
     shifts=("agent_appearance-3", "background-2", "layout-1"),
 )

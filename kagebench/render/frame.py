@@ -56,7 +56,8 @@ def _filtered(frames: jax.Array, spec: EnvSpec, scene: Scene, params: EnvParams)
         which = scene.visuals.preset
         image = truncate(filters.apply_presets(image, which, spec.episode_presets, token))
     if spec.filters or spec.presets:
-        image = truncate(filters.apply(image, scene.visuals.filter_noise, params, spec, token))
+        # Lights add to the values as they are; only the last step makes bytes of them.
+        image = filters.apply(image, scene.visuals.filter_noise, params, spec, token)
     if spec.lights:
         image = lights.apply(image, scene.visuals.lights, params.effects, spec, token)
     planes = materialize(lambda: tuple(p.astype(jnp.uint8) for p in image), token)

@@ -125,9 +125,9 @@ def test_eval_uses_the_pairs_of_a_suite_that_train_on_the_config(folder):
 def test_train_overrides_fields_by_their_types():
     config = train.override(
         ppo.PRESETS["quick"],
-        ["learning_rate=1e-3", "num-envs=64", "store=frames", "norm_adv=false", "gamma = 1"],
+        ["learning_rate=1e-3", "num-envs=64", "store=scenes", "norm_adv=false", "gamma = 1"],
     )
-    expected = {"learning_rate": 1e-3, "num_envs": 64, "store": "frames", "norm_adv": False}
+    expected = {"learning_rate": 1e-3, "num_envs": 64, "store": "scenes", "norm_adv": False}
     assert {name: getattr(config, name) for name in expected} == expected
     assert isinstance(config.num_envs, int) and isinstance(config.gamma, float)
     assert config.gae_lambda == ppo.PRESETS["quick"].gae_lambda
