@@ -7,6 +7,7 @@ rows below any box of columns are a single interval. That closed form replaces a
 import jax
 import jax.numpy as jnp
 
+from kagebench.draws import Draws
 from kagebench.params import LayoutParams
 
 
@@ -16,11 +17,9 @@ def generate(key: jax.Array, layout: LayoutParams, num_segments: int) -> jax.Arr
     Heights follow h[k+1] = clip(h[k] + e[k] m[k], min_height, max_height) with e in {-1, 0, 1} and
     m uniform on min_step_height..max_step_height (inclusive), starting in the middle.
     """
-    event_key, size_key = jax.random.split(key)
-    u = jax.random.uniform(event_key, (num_segments,))
-    size = jax.random.randint(
-        size_key, (num_segments,), layout.min_step_height, layout.max_step_height + 1
-    )
+    draws, shape = Draws(key, 2 * num_segments), (num_segments,)
+    u = draws.uniform(shape)
+    size = draws.integer(layout.min_step_height, layout.max_step_height, shape)
     return tops_from_draws(u, size, layout)
 
 

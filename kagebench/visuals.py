@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from kagebench.draws import Draws
 from kagebench.layout import ground_row
-from kagebench.params import COLOR, IMAGE, NOISE, EnvParams, EnvSpec, NPCParams, Pool
+from kagebench.params import COLOR, IMAGE, NOISE, EnvParams, EnvSpec, NPCParams
 
 STEP_SECONDS = 1.0 / 60.0
 # Distractors turn round this many px before the border of the screen.
@@ -76,24 +77,17 @@ class Visuals(struct.PyTreeNode):
     distractors: Distractors
 
 
-def _draw(key: jax.Array, pool: Pool, shape: tuple[int, ...] = ()) -> jax.Array:
-    """Uniform indices into the used part of a pool; free if there is no choice."""
-    if pool.values.shape[0] == 1:
-        return jnp.zeros(shape, jnp.int32)
-    return jax.random.randint(key, shape, 0, pool.count)
-
-
 def draw_background(
     key: jax.Array, params: EnvParams, spec: EnvSpec
 ) -> tuple[jax.Array, jax.Array]:
     """A new background: (int16 index into the mode's pool, uint32 seed for the noise mode)."""
-    color_key, image_key, seed_key = jax.random.split(key, 3)
-    background = params.background
+    index_key, seed_key = jax.random.split(key)
+    draws, background = Draws(index_key, 2), params.background
     index, seed = jnp.int32(0), jnp.uint32(0)
     if COLOR in spec.backgrounds:
-        index = _draw(color_key, background.color_names)
+        index = draws.index(background.color_names)
     if IMAGE in spec.backgrounds:
-        index = jnp.where(background.mode == IMAGE, _draw(image_key, background.images), index)
+        index = jnp.where(background.mode == IMAGE, draws.index(background.images), index)
     if NOISE in spec.backgrounds:
         seed = jax.random.bits(seed_key, (), jnp.uint32)
     return index.astype(jnp.int16), seed
@@ -101,14 +95,14 @@ def draw_background(
 
 def spawn_npcs(key: jax.Array, tops: jax.Array, params: EnvParams, slots: int) -> NPCs:
     """Place 0..slots NPCs uniformly on the level from column 200 on; unused slots are zero."""
-    count_key, x_key, skin_key = jax.random.split(key, 3)
+    draws, shape = Draws(key, 1 + 2 * slots), (slots,)
     npc, layout = params.npc, params.layout
-    count = jax.random.randint(count_key, (), npc.min_npc_count, npc.max_npc_count + 1)
+    count = draws.integer(npc.min_npc_count, npc.max_npc_count)
     used = (jnp.arange(slots) < count) & npc.enabled
-    x = jax.random.randint(x_key, (slots,), 200, jnp.maximum(300, layout.length - 200))
+    x = draws.integer(200, jnp.maximum(300, layout.length - 200) - 1, shape)
     ground = jax.vmap(ground_row, (None, 0, None))(tops, x, layout)
     y = ground - params.character.height // 2 - 2 - npc.spawn_y_offset
-    skin = npc.skins.values[_draw(skin_key, npc.skins, (slots,))]
+    skin = npc.skins.values[draws.index(npc.skins, shape)]
     return NPCs(
         x=jnp.where(used, x, 0).astype(jnp.int16),
         y=jnp.where(used, y, 0).astype(jnp.int16),
@@ -118,11 +112,11 @@ def spawn_npcs(key: jax.Array, tops: jax.Array, params: EnvParams, slots: int) -
     )
 
 
-def _sticky_offsets(key: jax.Array, npc: NPCParams, slots: int) -> jax.Array:
+def _sticky_offsets(draws: Draws, npc: NPCParams, slots: int) -> jax.Array:
     index = jnp.arange(slots)
     pool = npc.sticky_x_offsets
     explicit = pool.values[index % jnp.maximum(pool.count, 1)]
-    drawn = jax.random.randint(key, (slots,), npc.sticky_x_min, npc.sticky_x_max + 1)
+    drawn = draws.integer(npc.sticky_x_min, npc.sticky_x_max, (slots,))
     # Even steps from -60 to 60, truncated; in integers, because floats round by program.
     gaps = jnp.maximum(npc.max_sticky_count - 1, 1)
     scaled = 120 * index - 60 * gaps
@@ -133,20 +127,16 @@ def _sticky_offsets(key: jax.Array, npc: NPCParams, slots: int) -> jax.Array:
 
 def spawn_sticky(key: jax.Array, params: EnvParams, slots: int) -> StickyNPCs:
     """Place NPCs at fixed horizontal offsets from the agent (see `_sticky_offsets`)."""
-    count_key, x_key, y_key, skin_key = jax.random.split(key, 4)
+    draws, shape = Draws(key, 1 + 3 * slots), (slots,)
     npc = params.npc
-    count = (
-        jax.random.randint(count_key, (), npc.min_sticky_count, npc.max_sticky_count + 1)
-        if slots
-        else 0
-    )
+    count = draws.integer(npc.min_sticky_count, npc.max_sticky_count)
     low, high = npc.sticky_y_min_offset, npc.sticky_y_max_offset
-    drawn = jax.random.randint(y_key, (slots,), low, high + 1)
-    offset = jnp.where(npc.sticky_y_randomize, drawn, low)
+    offset = jnp.where(npc.sticky_y_randomize, draws.integer(low, high, shape), low)
     y = (params.layout.base_ground_y - npc.spawn_y_offset + offset).astype(jnp.int16)
-    skin = npc.sticky_skins.values[_draw(skin_key, npc.sticky_skins, (slots,))]
+    x_offset = _sticky_offsets(draws, npc, slots)
+    skin = npc.sticky_skins.values[draws.index(npc.sticky_skins, shape)]
     return StickyNPCs(
-        x_offset=_sticky_offsets(x_key, npc, slots).astype(jnp.int16),
+        x_offset=x_offset.astype(jnp.int16),
         y=y,
         home_y=y,
         vy=jnp.zeros(slots, jnp.float32),
@@ -154,60 +144,59 @@ def spawn_sticky(key: jax.Array, params: EnvParams, slots: int) -> StickyNPCs:
         skin=skin.astype(jnp.int16),
         frame=jnp.zeros(slots, jnp.int8),
         timer=jnp.float32(0.0),
-        count=jnp.where(npc.sticky_enabled, count, 0).astype(jnp.int8),
+        count=jnp.where(npc.sticky_enabled & (slots > 0), count, 0).astype(jnp.int8),
     )
 
 
 def spawn_distractors(key: jax.Array, params: EnvParams, spec: EnvSpec) -> Distractors:
     """Scatter shapes over the screen. Each velocity component has a magnitude in
     min_speed..max_speed and a random sign."""
-    keys = jax.random.split(key, 8)
-    d, shape = params.distractors, (spec.distractor_slots,)
-    uniform = lambda key, low, high: jax.random.uniform(  # noqa: E731
-        key, shape, jnp.float32, low, high
-    )
-    speed = uniform(keys[2], d.min_speed, d.max_speed), uniform(keys[3], d.min_speed, d.max_speed)
-    sign = jax.random.rademacher(keys[4], (2, *shape), jnp.float32) * d.can_move
-    pools = _draw(keys[6], d.shape_types, shape), _draw(keys[7], d.shape_colors, shape)
-    angle_key, spin_key = jax.random.split(keys[5])
-    size_key, x_key = jax.random.split(keys[0])
-    size = jax.random.randint(size_key, shape, d.min_size, d.max_size + 1)
+    shape = (spec.distractor_slots,)
+    draws, d = Draws(key, 11 * spec.distractor_slots), params.distractors
+
+    def velocity() -> jax.Array:
+        sign = jnp.where(draws.uniform(shape) < 0.5, -1.0, 1.0) * d.can_move
+        return sign * draws.between(d.min_speed, d.max_speed, shape)
+
+    spin = draws.between(d.min_rotation_speed, d.max_rotation_speed, shape) * d.can_rotate
     return Distractors(
-        x=uniform(x_key, _MARGIN, spec.width - _MARGIN),
-        y=uniform(keys[1], _MARGIN, spec.height - _MARGIN),
-        vx=speed[0] * sign[0],
-        vy=speed[1] * sign[1],
-        angle=uniform(angle_key, 0.0, 360.0),
-        spin=uniform(spin_key, d.min_rotation_speed, d.max_rotation_speed) * d.can_rotate,
-        shape=d.shape_types.values[pools[0]].astype(jnp.int8),
-        color=pools[1].astype(jnp.int8),
-        size=size.astype(jnp.int16),
+        x=draws.between(_MARGIN, spec.width - _MARGIN, shape),
+        y=draws.between(_MARGIN, spec.height - _MARGIN, shape),
+        vx=velocity(),
+        vy=velocity(),
+        angle=draws.between(0.0, 360.0, shape),
+        spin=spin,
+        shape=d.shape_types.values[draws.index(d.shape_types, shape)].astype(jnp.int8),
+        color=draws.index(d.shape_colors, shape).astype(jnp.int8),
+        size=draws.integer(d.min_size, d.max_size, shape).astype(jnp.int16),
     )
 
 
 def spawn(key: jax.Array, tops: jax.Array, params: EnvParams, spec: EnvSpec) -> Visuals:
     """Draw everything visual of a new episode."""
-    keys = jax.random.split(key, 11)
-    character = params.character
-    background, noise = draw_background(keys[0], params, spec)
-    preset = params.filters.pop_filter_list.values[_draw(keys[1], params.filters.pop_filter_list)]
-    shape_type = character.shape_types.values[_draw(keys[2], character.shape_types)]
+    keys = jax.random.split(key, 6)
+    character, filters = params.character, params.filters
+    draws = Draws(keys[0], 5 + 2 * spec.lights)
+    background, noise = draw_background(keys[1], params, spec)
+    preset = filters.pop_filter_list.values[draws.index(filters.pop_filter_list)]
+    shape_type = character.shape_types.values[draws.index(character.shape_types)]
+    filter_noise = jax.random.bits(keys[2], (), jnp.uint32) if spec.stochastic else jnp.uint32(0)
     return Visuals(
-        layout_color=_draw(keys[3], params.layout.layout_colors).astype(jnp.int8),
+        layout_color=draws.index(params.layout.layout_colors).astype(jnp.int8),
         background=background,
         noise=noise,
-        filter_noise=jax.random.bits(keys[4], (), jnp.uint32) if spec.stochastic else jnp.uint32(0),
+        filter_noise=filter_noise,
         preset=preset.astype(jnp.int8),
-        lights=jax.random.uniform(keys[5], (spec.lights, 2), jnp.float32, 0.15, 0.85),
+        lights=draws.between(0.15, 0.85, (spec.lights, 2)),
         frame=character.idle_sprite_idx.astype(jnp.int8),
         frame_timer=jnp.float32(0.0),
         shape_angle=jnp.float32(0.0),
         shape_type=shape_type.astype(jnp.int8),
-        shape_color=_draw(keys[6], character.shape_colors).astype(jnp.int8),
-        skin=character.skins.values[_draw(keys[7], character.skins)].astype(jnp.int16),
-        npcs=spawn_npcs(keys[8], tops, params, spec.npc_slots),
-        sticky=spawn_sticky(keys[9], params, spec.sticky_slots),
-        distractors=spawn_distractors(keys[10], params, spec),
+        shape_color=draws.index(character.shape_colors).astype(jnp.int8),
+        skin=character.skins.values[draws.index(character.skins)].astype(jnp.int16),
+        npcs=spawn_npcs(keys[3], tops, params, spec.npc_slots),
+        sticky=spawn_sticky(keys[4], params, spec.sticky_slots),
+        distractors=spawn_distractors(keys[5], params, spec),
     )
 
 
