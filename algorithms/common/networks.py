@@ -117,8 +117,19 @@ def _trunk_shapes(name: str, observation_shape: tuple[int, ...]) -> dict[str, tu
 
 
 def _layer(key: jax.Array, shape: tuple[int, ...], gain: float | jax.Array):
-    kernel = jax.nn.initializers.orthogonal(gain)(key, shape, jnp.float32)
+    kernel = gain * _orthogonal(key, shape)
     return {"kernel": kernel, "bias": jnp.zeros(shape[-1], jnp.float32)}
+
+
+def _orthogonal(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    # One matrix at a time also under vmap. On CPU the decompositions of a batch wait for tasks in
+    # the thread pool that they occupy: two batches at once on two cores wait for ever (jaxlib
+    # 0.10.2; eight seeds of `small` next to any other work are enough).
+    @jax.custom_batching.sequential_vmap
+    def draw(key: jax.Array) -> jax.Array:
+        return jax.nn.initializers.orthogonal()(key, shape, jnp.float32)
+
+    return draw(key)
 
 
 def _dense(layer: dict[str, jax.Array], x: jax.Array) -> jax.Array:

@@ -83,3 +83,11 @@ def test_categorical():
     samples = distributions.sample(jax.random.key(0), jnp.broadcast_to(logits, (20_000, 3)))
     shares = np.bincount(np.asarray(samples), minlength=3) / 20_000
     np.testing.assert_allclose(shares, [0.1, 0.2, 0.7], atol=0.015)
+
+
+def test_decompositions_are_never_batched():
+    """Batched decompositions can deadlock on CPU: under vmap they must run one by one."""
+    init = jax.vmap(lambda key: networks.init(key, "small", (32, 32, 3), 8))
+    text = jax.jit(init).lower(jax.random.split(jax.random.key(0), 5)).as_text()
+    calls = [line for line in text.splitlines() if "lapack" in line]
+    assert calls and not any("tensor<5x" in line for line in calls)
