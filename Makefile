@@ -9,7 +9,6 @@ INSTALLED := $(VENV)/.installed
 EXTRAS := --extra dev --extra gymnasium --extra play --extra video
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --no-annotate --custom-compile-command "make lock"
-BENCH = $(BIN)/kagebench bench throughput
 PYTEST = $(BIN)/python -m pytest
 
 # Tests compile the same programs again and again. Benchmarks must not see this cache: they report
@@ -45,13 +44,10 @@ format: install ## reformat and apply safe fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install ## the five rows of the throughput table, into runs/bench
+bench: install ## the throughput table of docs/performance.md, into runs/bench
 	mkdir -p runs/bench
-	$(BENCH) --config simplest --num-envs 1024 --mode dynamics --json runs/bench/simplest-dynamics.json
-	$(BENCH) --config simplest --num-envs 1024 --mode pixels --json runs/bench/simplest-pixels.json
-	$(BENCH) --config simplest --num-envs 1024 --mode pixels+reset --json runs/bench/simplest-reset.json
-	$(BENCH) --config default --num-envs 64 --mode pixels --json runs/bench/default-pixels.json
-	$(BENCH) --config hardest --num-envs 64 --mode pixels --json runs/bench/hardest-pixels.json
+	$(BIN)/kagebench bench table --json runs/bench/throughput.json
+	$(BIN)/python -m sweeps.bench_seeds --json runs/bench/seeds.json
 
 docs-images: install ## draw the art pack and the pictures of the docs again
 	$(BIN)/python -m kagebench.assets.draw --out kagebench/assets/pack --sheets docs/images
