@@ -74,7 +74,9 @@ def test_reference_points(final: KageState, name: str) -> None:
 def test_the_oracle_bounds_the_others_on_every_level(final: KageState) -> None:
     returns = dict(zip(POLICIES, final.episode_return, strict=True))
     for name in set(POLICIES) - {"oracle"}:
-        assert (returns["oracle"] > returns[name]).all(), name
+        # On a level that happens to be flat, walking right is as good as anything.
+        assert (returns["oracle"] >= returns[name]).all(), name
+        assert (returns["oracle"] > returns[name]).mean() > 0.99, name
 
 
 def test_commands_offer_every_policy() -> None:
