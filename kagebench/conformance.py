@@ -13,9 +13,10 @@ import numpy as np
 from kagebench import rewards
 from kagebench.assets import AssetPack, default_pack
 from kagebench.atlas import Atlas, image_arrays
+from kagebench.build import build
 from kagebench.config import load
 from kagebench.env import KageState, advance, initial_state
-from kagebench.params import IMAGE, EnvParams, EnvSpec, Pool, build
+from kagebench.params import IMAGE, EnvParams, EnvSpec, Pool
 from kagebench.render import filters as filter_chain
 from kagebench.render.frame import render, truncate
 from kagebench.scene import Scene, scene_of

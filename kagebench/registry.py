@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from kagebench.assets import AssetPack, default_pack
+from kagebench.build import build
 from kagebench.config import ConfigError, load
 from kagebench.env import KageEnv
-from kagebench.params import EnvParams, build
+from kagebench.params import EnvParams
 
 Source = str | Path | Mapping[str, Any]
 

@@ -15,8 +15,9 @@ import pytest
 
 from kagebench import visuals
 from kagebench.assets import default_pack
+from kagebench.build import build
 from kagebench.conformance import load
-from kagebench.params import EnvParams, EnvSpec, build
+from kagebench.params import EnvParams, EnvSpec
 
 pytestmark = pytest.mark.reference
 

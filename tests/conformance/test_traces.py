@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kagebench import conformance, layout
-from kagebench.params import build
+from kagebench.build import build
 from tests.conformance.golden import CONFIGS, TRACE_FIELDS, TRACE_TOLERANCE, Traces
 
 pytestmark = pytest.mark.reference

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from kagebench import conformance
-from kagebench.params import NEUTRAL, PRESETS, EnvParams, EnvSpec, build
+from kagebench.build import build
+from kagebench.params import NEUTRAL, PRESETS, EnvParams, EnvSpec
 from kagebench.render import filters, hashing
 from kagebench.render.frame import truncate
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from kagebench import layout
+from kagebench.build import build
 from kagebench.config import load
-from kagebench.params import EnvParams, EnvSpec, build
+from kagebench.params import EnvParams, EnvSpec
 from tests.kagebench import brute_force
 
 SEGMENTS = 60

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from kagebench import conformance, physics
+from kagebench.build import build
 from kagebench.config import load
 from kagebench.env import KageState, advance, initial_state
-from kagebench.params import EnvParams, EnvSpec, build
+from kagebench.params import EnvParams, EnvSpec
 from tests.kagebench import brute_force
 
 STEPS = 120
