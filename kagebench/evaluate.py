@@ -23,7 +23,15 @@ PyTree = Any
 Act = Callable[[PyTree, jax.Array, jax.Array, KageState, EnvParams], jax.Array]
 Scripted = Callable[[jax.Array, KageState, EnvParams], jax.Array]
 
-METRICS = ("distance", "progress", "success", "success_once", "return", "jump_count")
+METRICS = (
+    "distance",
+    "progress",
+    "success",
+    "success_strict",
+    "success_once",
+    "return",
+    "jump_count",
+)
 
 
 class Chunk(NamedTuple):
@@ -75,8 +83,9 @@ def evaluate(
     Returns:
         float32 [A, C, E] for each of `METRICS`, at the end of the episode: distance (px to the
         right of the start), progress (distance as a share of that to success), success (1 if
-        the agent stands at or behind that distance), success_once (1 if it ever did), return,
-        jump_count (steps with the jump action).
+        the agent stands at or behind that distance), success_strict (1 if it stands behind it,
+        the reference trainer's "success"), success_once (1 if it ever stood at or behind it),
+        return, jump_count (steps with the jump action).
 
     Raises:
         ValueError: a size is not positive.
@@ -175,6 +184,7 @@ def _episode(
         "distance": distance,
         "progress": rewards.progress(distance, params),
         "success": distance >= params.dist_to_success,
+        "success_strict": distance > params.dist_to_success,
         "success_once": state.success_once,
         "return": state.episode_return,
         "jump_count": state.jump_count,

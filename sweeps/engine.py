@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
@@ -59,6 +59,19 @@ class Group(NamedTuple):
     params: PyTree
 
 
+class Visit(NamedTuple):
+    """What to do with the agents while they are trained.
+
+    every: number of updates between two calls.
+    call: function of (group, updates done, states); the states, leaves (S, ...), are only valid
+        during the call. It is called before the first update, after every ``every`` updates and
+        after the last one, and again where a killed run repeats updates.
+    """
+
+    every: int
+    call: Callable[[Group, int, PyTree], None]
+
+
 def run(
     plan: Plan,
     folder: str | Path,
@@ -67,6 +80,7 @@ def run(
     axis: Axis = "auto",
     checkpoint_seconds: float = 30.0,
     progress: bool = True,
+    visit: Visit | None = None,
 ) -> Path:
     """Run a plan to its end, going on where an earlier call in the same folder was stopped.
 
@@ -78,6 +92,7 @@ def run(
         checkpoint_seconds: at least so much time lies between two checkpoints, and more if saving
             one is slow.
         progress: report on the terminal.
+        visit: what to do with the agents on the way.
 
     Returns:
         the folder.
@@ -92,7 +107,7 @@ def run(
     try:
         if not results.finished:
             for index in range(len(plan.groups())):
-                run_group(plan, index, results, task, axis, checkpoint_seconds, progress)
+                run_group(plan, index, results, task, axis, checkpoint_seconds, progress, visit)
             results.finish()
     finally:
         results.close()
@@ -123,6 +138,7 @@ def run_group(
     axis: Axis,
     checkpoint_seconds: float,
     progress: bool,
+    visit: Visit | None = None,
 ) -> None:
     """Run one group of a plan from its last checkpoint to its end."""
     numbers = plan.groups()[index]
@@ -137,6 +153,8 @@ def run_group(
         states = store.restore(results.folder, index, state_template(plan.module, group, task))
     else:
         states = initialise(plan.module, group, task)
+        if visit:
+            visit.call(group, 0, states)
 
     title = f"{plan.algorithm.rpartition('.')[2]} x {len(trials)}"
     frames: list[pl.DataFrame] = []
@@ -144,6 +162,8 @@ def run_group(
     with Reporter(title, config.num_updates, done, progress) as reporter:
         while done < config.num_updates:
             before = time.monotonic()
+            if visit:
+                count = min(count, visit.every - done % visit.every)
             states, metrics = advance(plan.module, states, group, task, count, axis, CAPACITY)
             metrics = {name: value[:, :count] for name, value in jax.device_get(metrics).items()}
             seconds = time.monotonic() - before
@@ -151,6 +171,8 @@ def run_group(
             done += count
             steps_per_second = count * len(trials) * config.steps_per_update / seconds
             reporter.show(done, steps_per_second, latest(metrics))
+            if visit and (done % visit.every == 0 or done == config.num_updates):
+                visit.call(group, done, states)
             count = next_count(count, seconds, config.num_updates - done)
             elapsed = time.monotonic() - saved_at
             if elapsed < pause and done < config.num_updates:

@@ -48,7 +48,7 @@ class Store:
         """
         self.folder = folder
         claim(folder, plan)
-        self._lock = _lock(folder / ".lock")
+        self._lock = lock(folder / ".lock")
         self._checkpointer = ocp.StandardCheckpointer()
         if not (folder / "env.json").exists():
             write_json(folder / "env.json", machine.describe())
@@ -208,7 +208,12 @@ def _write_parquet(frame: pl.LazyFrame, path: Path) -> None:
     os.replace(part, path)
 
 
-def _lock(path: Path) -> IO[str]:
+def lock(path: Path) -> IO[str]:
+    """Lock a file until it is closed.
+
+    Raises:
+        FolderError: another process holds it.
+    """
     file = path.open("w")
     if fcntl is None:
         return file

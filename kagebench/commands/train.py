@@ -66,7 +66,7 @@ def make_plan(args: Args) -> Plan:
     if args.seeds < 1:
         raise ValueError(f"seeds: got {args.seeds}, must be at least 1")
     module = find_algorithm(args.algorithm)
-    preset = _known("preset", args.preset, module.PRESETS)
+    preset = known("preset", args.preset, module.PRESETS)
     options = dict(module.PRESET_TASKS.get(preset, {}))
     options |= {
         name: value
@@ -87,7 +87,7 @@ def find_algorithm(name: str) -> ModuleType:
         ValueError: there is none.
     """
     names = [entry.name for entry in pkgutil.iter_modules(algorithms.__path__) if not entry.ispkg]
-    return importlib.import_module(f"algorithms.{_known('algorithm', name, names)}")
+    return importlib.import_module(f"algorithms.{known('algorithm', name, names)}")
 
 
 def override(config: Any, settings: typing.Iterable[str]) -> Any:
@@ -102,7 +102,7 @@ def override(config: Any, settings: typing.Iterable[str]) -> Any:
         name, equals, value = text.partition("=")
         if not equals:
             raise ValueError(f"set: {text!r} is not of the form FIELD=VALUE")
-        name = _known("set", name.strip().replace("-", "_"), fields)
+        name = known("set", name.strip().replace("-", "_"), fields)
         config = dataclasses.replace(config, **{name: _parse(name, value.strip(), types_of[name])})
     return config
 
@@ -127,9 +127,9 @@ def metrics_table(folder: Path) -> Table:
 def _parse(name: str, text: str, kind: Any) -> Any:
     """A value of the field's type."""
     if typing.get_origin(kind) is Literal:
-        return _known(f"set {name}", text, typing.get_args(kind))
+        return known(f"set {name}", text, typing.get_args(kind))
     if kind is bool:
-        return _known(f"set {name}", text.lower(), ("true", "false")) == "true"
+        return known(f"set {name}", text.lower(), ("true", "false")) == "true"
     if isinstance(kind, types.UnionType) and text.lower() == "none":
         return None
     try:
@@ -141,7 +141,12 @@ def _parse(name: str, text: str, kind: Any) -> Any:
     return int(number) if kind is int else number
 
 
-def _known(kind: str, name: str, names: typing.Iterable[str]) -> str:
+def known(kind: str, name: str, names: typing.Iterable[str]) -> str:
+    """The name itself.
+
+    Raises:
+        ValueError: it is not among `names`; suggests the nearest.
+    """
     names = list(names)
     if name in names:
         return name

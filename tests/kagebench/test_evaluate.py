@@ -108,6 +108,7 @@ def test_metrics_are_those_of_the_episode(task, found):
         "distance": distance,
         "progress": float(rewards.progress(jnp.float32(distance), params)),
         "success": distance >= 8.0,
+        "success_strict": distance > 8.0,
         "success_once": once,
         "return": total,
         "jump_count": jumps,

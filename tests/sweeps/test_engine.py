@@ -135,6 +135,29 @@ def test_a_killed_process_resumes_to_the_same_bits(tmp_path, cartpole, kills):
     same_bits(engine.load(folder), engine.load(tmp_path / "killed"))
 
 
+def test_visits_see_every_state_on_the_way_and_change_nothing(
+    finished, cartpole, plan, tmp_path, monkeypatch
+):
+    seen: dict[int, list[int]] = {}
+
+    def look(group, updates, states):
+        assert group.configs.learning_rate.shape == (4,)
+        seen.setdefault(updates, []).append(int(states.iteration[0]))
+        if updates == 14 and len(seen[14]) == 1:
+            raise SystemExit  # killed during a visit
+
+    visit = engine.Visit(7, look)
+    monkeypatch.setattr(engine, "CAPACITY", 4)
+    options = {"task": cartpole, "checkpoint_seconds": 0, "progress": False, "visit": visit}
+    with pytest.raises(SystemExit):
+        engine.run(plan, tmp_path, **options)
+    engine.run(plan, tmp_path, **options)
+    assert list(seen) == [0, 7, 14, 20]
+    assert all(set(found) == {updates} for updates, found in seen.items())
+    assert len(seen[14]) == 2
+    same_bits(engine.load(finished, task=cartpole), engine.load(tmp_path, task=cartpole))
+
+
 def test_a_finished_run_is_left_alone(finished, cartpole, plan, monkeypatch):
     monkeypatch.setattr(engine, "advance", None)
     engine.run(plan, finished, task=cartpole)

@@ -1,0 +1,1 @@
+"""Results of the benchmark: the file format, the scores in it, tables and comparisons."""
