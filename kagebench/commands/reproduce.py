@@ -15,7 +15,7 @@ from kagebench.benchmark import result, scores, table, text
 from kagebench.commands import _benchmark
 from kagebench.commands._benchmark import Protocol, Settings
 from kagebench.suites import BASES
-from sweeps import store
+from sweeps import engine, store
 from sweeps.engine import use_compile_cache
 
 PresetName = Literal["smoke", "cpu", "gpu", "paper"]
@@ -87,8 +87,9 @@ def run(args: Args) -> None:
     settings = Settings(
         args.algorithm, args.preset, args.set, args.protocol, preset.episodes, assets
     )
-    _benchmark.make_plan(settings, bases[0], seeds)  # reports mistakes before anything is written
     use_compile_cache()
+    # Reports mistakes before anything is written.
+    engine.check(_benchmark.make_plan(settings, bases[0], seeds))
     _benchmark.claim(folder, settings, command_line(args))
     with store.lock(folder / ".lock"):
         console = Console(highlight=False)

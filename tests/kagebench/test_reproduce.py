@@ -111,24 +111,22 @@ def test_seeds_of_several_calls_add_up(folder, tmp_path):
     assert len(after.commands) == 2
 
 
-def test_reference_protocol_evaluates_on_the_way_on_levels_of_its_own(
-    tmp_path, monkeypatch, folder
-):
+def test_reference_protocol_evaluates_on_the_way_on_levels_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(_benchmark, "EVERY", 1)
     out = tmp_path / "out"
     reproduce.run(
-        reproduce.Args(preset="smoke", bases="F", seeds="1", protocol="reference", out=out)
+        reproduce.Args(preset="smoke", bases="D", seeds="1", protocol="reference", out=out)
     )
     found = result.read(out / "result.json")
     assert found.evaluations["step"].unique().sort().to_list() == [0, STEPS // 2, STEPS]
-    # The same agent as in the other protocol, on the levels of seed + offset + iteration.
-    trained = _trained.load_trained(folder / "training" / "base-f" / "seeds-1-2")
-    for config, seed in (("base-f", 20_003), ("effects-2", 10_003)):
+    # The last agent on the levels of seed + offset + iteration.
+    trained = _trained.load_trained(out / "training" / "base-d" / "seeds-1")
+    for config, seed in (("base-d", 20_003), ("background-6", 10_003)):
         keys = jax.random.split(jax.random.key(seed), 4)
-        shifts = {pair.name: pair.validation for pair in (PAIRS["filters-4"], PAIRS["effects-2"])}
+        shifts = {"background-6": PAIRS["background-6"].validation}
         values = _trained.evaluate_trained(trained, shifts, keys).values["return"][0]
         row = found.evaluations.filter(config=config, step=STEPS)
-        index = 0 if config == "base-f" else 2
+        index = int(config != "base-d")
         assert row["return"].item() == pytest.approx(values[index].mean(dtype=np.float64))
 
 
