@@ -31,6 +31,8 @@ Axis = Literal["auto", "vmap", "map"]
 CAPACITY = 64  # most updates per call of the program
 CALL_SECONDS = 1.0  # what a call is meant to last
 SAVE_SHARE = 0.05  # most of the time that may go into checkpoints
+# How the arguments of a program lie on several devices.
+TRIALS, WHOLE = jax.P("trials"), jax.P()
 
 
 class Loaded(NamedTuple):
@@ -147,12 +149,14 @@ def run_group(
     start = done = results.resume(index)
     if done == config.num_updates:
         return
-    group = stack_group(plan, trials, task)
     axis = choose_axis(task, len(trials)) if axis == "auto" else axis
+    devices = choose_devices(len(trials))
+    group = place(stack_group(plan, trials, task), devices)
     if done:
-        states = store.restore(results.folder, index, state_template(plan.module, group, task))
+        template = state_template(plan.module, group, task)
+        states = place(store.restore(results.folder, index, template), devices)
     else:
-        states = initialise(plan.module, group, task)
+        states = initialise(plan.module, group, task, devices)
         if visit:
             visit.call(group, 0, states)
 
@@ -164,7 +168,9 @@ def run_group(
             before = time.monotonic()
             if visit:
                 count = min(count, visit.every - done % visit.every)
-            states, metrics = advance(plan.module, states, group, task, count, axis, CAPACITY)
+            states, metrics = advance(
+                plan.module, states, group, task, count, axis, CAPACITY, devices
+            )
             metrics = {name: value[:, :count] for name, value in jax.device_get(metrics).items()}
             seconds = time.monotonic() - before
             frames.append(to_frame(metrics, numbers, trials, done))
@@ -213,10 +219,14 @@ def load(folder: str | Path, group: int = 0, task: Task | None = None) -> Loaded
 # --- The program ----------------------------------------------------------------------------------
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def initialise(algorithm: ModuleType, group: Group, task: Task) -> PyTree:
-    """States (S, ...) of all trials before the first update."""
-    return jax.vmap(functools.partial(_initialise_trial, algorithm, task))(*group)
+@functools.partial(jax.jit, static_argnames=("algorithm", "devices"))
+def initialise(algorithm: ModuleType, group: Group, task: Task, devices: int = 1) -> PyTree:
+    """States (S, ...) of all trials before the first update; arguments as for `advance`."""
+
+    def trials(group: Group, task: Task) -> PyTree:
+        return jax.vmap(functools.partial(_initialise_trial, algorithm, task))(*group)
+
+    return _over_devices(trials, devices, TRIALS, WHOLE)(group, task)
 
 
 def state_template(algorithm: ModuleType, group: Group, task: Task) -> PyTree:
@@ -225,7 +235,9 @@ def state_template(algorithm: ModuleType, group: Group, task: Task) -> PyTree:
 
 
 @functools.partial(
-    jax.jit, static_argnames=("algorithm", "axis", "capacity"), donate_argnames="states"
+    jax.jit,
+    static_argnames=("algorithm", "axis", "capacity", "devices"),
+    donate_argnames="states",
 )
 def advance(
     algorithm: ModuleType,
@@ -235,6 +247,7 @@ def advance(
     count: int | jax.Array,
     axis: Axis,
     capacity: int,
+    devices: int = 1,
 ) -> tuple[PyTree, dict[str, jax.Array]]:
     """Do ``count`` updates of all trials.
 
@@ -245,14 +258,41 @@ def advance(
         count: at most ``capacity``; not static, so that it never compiles again.
         axis: "vmap" or "map".
         capacity: length of the metrics.
+        devices: over how many local devices the trials are spread; divides S. With more than one,
+            states and group must be there already (`place`).
 
     Returns:
         states (S, ...), and metrics (S, capacity) of which the first ``count`` are meaningful.
     """
-    trial = functools.partial(_advance_trial, algorithm, task, count, capacity)
-    if axis == "vmap":
-        return jax.vmap(trial)(states, group.configs, group.params)
-    return jax.lax.map(lambda args: trial(*args), (states, group.configs, group.params))
+
+    def trials(states: PyTree, group: Group, task: Task, count: jax.Array) -> PyTree:
+        trial = functools.partial(_advance_trial, algorithm, task, count, capacity)
+        if axis == "vmap":
+            return jax.vmap(trial)(states, group.configs, group.params)
+        return jax.lax.map(lambda args: trial(*args), (states, group.configs, group.params))
+
+    return _over_devices(trials, devices, TRIALS, TRIALS, WHOLE, WHOLE)(states, group, task, count)
+
+
+def place(tree: PyTree, devices: int) -> PyTree:
+    """Spread leaves (S, ...) over local devices, S / devices trials on each."""
+    if devices == 1:
+        return tree
+    sharding = jax.sharding.NamedSharding(_mesh(devices), TRIALS)
+    return jax.device_put(tree, sharding)
+
+
+def _over_devices(function: Callable[..., PyTree], devices: int, *specs: jax.P) -> Callable:
+    """The function on every device, its arguments cut as the specs say, its results joined."""
+    if devices == 1:
+        return function
+    return jax.shard_map(
+        function, mesh=_mesh(devices), in_specs=specs, out_specs=TRIALS, check_vma=False
+    )
+
+
+def _mesh(devices: int) -> jax.sharding.Mesh:
+    return jax.sharding.Mesh(np.array(jax.local_devices()[:devices]), ("trials",))
 
 
 def _initialise_trial(algorithm, task, key, config, params):
@@ -298,6 +338,12 @@ def choose_axis(task: Task, num_trials: int) -> Axis:
     images = len(task.observation_shape) == 3
     on_cpu = jax.default_backend() == "cpu"
     return "map" if num_trials == 1 or (images and on_cpu) else "vmap"
+
+
+def choose_devices(num_trials: int) -> int:
+    """Over how many local devices trials are spread: the most that divides their number."""
+    available = range(min(len(jax.local_devices()), num_trials), 0, -1)
+    return next(devices for devices in available if num_trials % devices == 0)
 
 
 def next_count(count: int, seconds: float, left: int) -> int:
