@@ -24,6 +24,7 @@ import jax
 from algorithms import ppo
 from kagebench import machine
 from sweeps import engine
+from sweeps.memory import reserved_bytes
 from sweeps.plan import build_task, describe_task, grid
 from sweeps.store import write_json
 
@@ -46,20 +47,6 @@ def measure(preset: str, store: Any, seeds: int, run: bool) -> dict[str, Any]:
         result["steps_per_second"] = speed(config, group, task)
         result["peak_bytes"] = peak_bytes()
     return result
-
-
-def reserved_bytes(sizes: Any) -> int:
-    """What a compiled program needs: arguments, results that do not take their place, and the rest.
-
-    Args:
-        sizes: the memory analysis of the compiled program.
-    """
-    return (
-        sizes.argument_size_in_bytes
-        + sizes.output_size_in_bytes
-        - sizes.alias_size_in_bytes
-        + sizes.temp_size_in_bytes
-    )
 
 
 def rollout_bytes(config: ppo.Config, task: Any) -> int:

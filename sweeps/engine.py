@@ -6,7 +6,6 @@ now and then, makes what was done final (:mod:`sweeps.store`). How the updates a
 does not change any number, so a run that was killed and started again ends in the same bits.
 """
 
-import dataclasses
 import functools
 import os
 import time
@@ -22,7 +21,7 @@ import polars as pl
 
 from algorithms.common.task import Task
 from sweeps import store
-from sweeps.plan import Plan, PlanError, Trial, build_task, stack
+from sweeps.plan import Plan, PlanError, Trial, build_task, count_environments, stack
 from sweeps.progress import Reporter
 
 PyTree = Any
@@ -229,9 +228,15 @@ def initialise(algorithm: ModuleType, group: Group, task: Task, devices: int = 1
     return _over_devices(trials, devices, TRIALS, WHOLE)(group, task)
 
 
-def state_template(algorithm: ModuleType, group: Group, task: Task) -> PyTree:
-    """Shapes and dtypes of the states of a group."""
-    return jax.eval_shape(functools.partial(initialise, algorithm), group, task)
+def state_template(algorithm: ModuleType, group: Group, task: Task, devices: int = 1) -> PyTree:
+    """Shapes, dtypes and places of the states of a group."""
+    shapes = jax.eval_shape(functools.partial(initialise, algorithm), group, task)
+    if devices == 1:
+        return shapes
+    sharding = jax.sharding.NamedSharding(_mesh(devices), TRIALS)
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
+    )
 
 
 @functools.partial(
@@ -314,7 +319,7 @@ def _advance_trial(algorithm, task, count, capacity, state, config, params):
 
 
 def _trial_task(task: Task, params: PyTree) -> Task:
-    return task if params is None else dataclasses.replace(task, params=params)
+    return task if params is None else Task(task.env, params)
 
 
 # --- Pieces ---------------------------------------------------------------------------------------
@@ -323,7 +328,7 @@ def _trial_task(task: Task, params: PyTree) -> Task:
 def stack_group(plan: Plan, trials: Sequence[Trial], task: Task) -> Group:
     """Stack the trials of a group along a leading axis."""
     keys, configs = stack(trials)
-    if not isinstance(plan.task["env"], list):
+    if not count_environments(plan.task):
         return Group(keys, configs, None)
     rows = np.array([trial.env for trial in trials])
     return Group(keys, configs, jax.tree.map(lambda x: jnp.asarray(x)[rows], task.params))

@@ -35,11 +35,9 @@ def main(folder: Path) -> None:
         one = engine.run(plan, folder / f"{axis}-1", task=task, axis=axis, progress=False)
         engine.choose_devices = spread
         a, b = engine.load(four, task=task), engine.load(one, task=task)
-        jax.tree.map(
-            lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=tolerance),
-            a.state.params,
-            b.state.params,
-        )
+        pairs = zip(jax.tree.leaves(a.state.params), jax.tree.leaves(b.state.params), strict=True)
+        for x, y in pairs:
+            np.testing.assert_allclose(x, y, rtol=0, atol=tolerance)
     print("equal")
 
 
