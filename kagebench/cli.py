@@ -1,7 +1,8 @@
 """The command ``kagebench``: finds a subcommand, reads its options, reports errors in one line.
 
 A subcommand is a module in `kagebench.commands` with a dataclass `Args` (its fields are the
-options) and a function ``run(args)``. Only the one that is asked for is imported.
+options) and a function ``run(args)``. Only the one that is asked for is imported. A module with a
+table `COMMANDS` instead has subcommands of its own: ``sweep plan`` is the module `_sweep_plan`.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from kagebench.schema import nearest
 COMMANDS = {
     "quickstart": "train PPO from pixels, evaluate it under visual shifts, write a page",
     "train": "train on one config",
+    "sweep": "search hyper-parameters, environments and seeds as a study file says",
     "eval": "evaluate a trained agent and the scripted policies on configs",
     "reproduce": "train and evaluate on all pairs, print the paper's table; resumes",
     "profile": "evaluate an agent along visual axes: curves, thresholds, robustness",
@@ -76,20 +78,29 @@ def available() -> dict[str, str]:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    commands = available()
+    if arguments[:1] == ["--version"]:
+        print(f"kagebench {__version__}")
+    else:
+        _run("kagebench", "kagebench.commands.", available(), arguments)
+    return 0
+
+
+def _run(program: str, prefix: str, commands: dict[str, str], arguments: list[str]) -> None:
+    """Run the command that the arguments begin with; its module is the prefix and its name."""
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
-        print(_help(commands))
-    elif name == "--version":
-        print(f"kagebench {__version__}")
-    elif name in commands:
-        module: Any = importlib.import_module(f"kagebench.commands.{name}")
-        module.run(parse(module.Args, f"kagebench {name}", arguments[1:]))
-    else:
+        print(_help(program, commands))
+        return
+    if name not in commands:
         near = nearest(name, commands)
         hint = f" (did you mean {near}?)" if near else ""
         raise ValueError(f"command: got {name!r}{hint}, allowed: {' '.join(commands)}")
-    return 0
+    module: Any = importlib.import_module(f"{prefix}{name}")
+    program, rest = f"{program} {name}", arguments[1:]
+    if hasattr(module, "COMMANDS"):
+        _run(program, f"{prefix}_{name}_", module.COMMANDS, rest)
+    else:
+        module.run(parse(module.Args, program, rest))
 
 
 def parse(kind: type[Any], program: str, arguments: Sequence[str]) -> Any:
@@ -133,19 +144,20 @@ def condense(report: str) -> str:
     return message or "the options cannot be read"
 
 
-def _help(commands: dict[str, str]) -> str:
-    lines = [f"  {name:<12}{text}" for name, text in commands.items()]
+def _help(program: str, commands: dict[str, str]) -> str:
+    about = "KAGE-Bench: visual generalization over one fixed control problem."
+    version = f"{program} --version        the version"
+    top = program == "kagebench"
     return "\n".join(
         [
-            "usage: kagebench COMMAND [options]",
+            f"usage: {program} COMMAND [options]",
             "",
-            "KAGE-Bench: visual generalization over one fixed control problem.",
-            "",
+            *([about, ""] if top else []),
             "commands:",
-            *lines,
+            *(f"  {name:<12}{text}" for name, text in commands.items()),
             "",
-            "kagebench COMMAND --help   the options of a command",
-            "kagebench --version        the version",
+            f"{program} COMMAND --help   the options of a command",
+            *([version] if top else []),
         ]
     )
 

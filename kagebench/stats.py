@@ -50,6 +50,31 @@ def paired_gap(train: ArrayLike, validation: ArrayLike) -> np.ndarray:
     return train - validation
 
 
+def wins(a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    """Whether each value of `a` [A, ...] is larger than each of `b` [B, ...]: float64 [A, B, ...].
+
+    1 if it is, 1/2 if they are equal, 0 if it is smaller.
+    """
+    a, b = np.asarray(a, np.float64)[:, None], np.asarray(b, np.float64)[None]
+    return (a > b) + 0.5 * (a == b)
+
+
+def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    """Probability that a random value of `a` [A, ...] is larger than one of `b` [B, ...].
+
+    Ties count half (Agarwal et al. 2021, section 4.3). Further axes are tasks and remain.
+    """
+    return wins(a, b).mean(axis=(0, 1))
+
+
+def ranks(values: ArrayLike) -> np.ndarray:
+    """Rank along the first axis, 1 for the largest; equal values share their average rank."""
+    values = np.asarray(values, np.float64)
+    larger = values[None] > values[:, None]
+    equal = values[None] == values[:, None]
+    return 0.5 + larger.sum(axis=1) + 0.5 * equal.sum(axis=1)
+
+
 def bootstrap(
     values: ArrayLike,
     statistic: Statistic = mean,

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 import envs
 import kagebench
@@ -32,7 +33,7 @@ class Trial:
 
     seed: of all randomness of the trial.
     config: the algorithm's ``Config``.
-    env: position in the task's list of environments; 0 if it has only one.
+    env: position among the task's environments; 0 if it has only one.
     """
 
     seed: int
@@ -66,6 +67,17 @@ class Plan:
         return list(groups.values())
 
 
+@struct.dataclass
+class StackedTask(Task):
+    """An environment with several sets of parameters: leaves have a leading axis."""
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """Shape of one observation, equal for all of them."""
+        first = jax.tree.map(lambda leaf: leaf[0], self.params)
+        return Task(self.env, first).observation_shape
+
+
 def grid(
     algorithm: str,
     task: Mapping[str, Any],
@@ -77,7 +89,7 @@ def grid(
 
     Args:
         algorithm: name of the module.
-        task: see :func:`describe_task`; if it holds a list of environments, all of them are used.
+        task: see :func:`describe_task`; if it holds several environments, all of them are used.
         config: the algorithm's ``Config``, base of all trials.
         seeds: of each combination.
         axes: field of the config -> values. Leaves vary within one program; every value of a
@@ -93,7 +105,7 @@ def grid(
             near = difflib.get_close_matches(name, names, n=1)
             hint = f", did you mean {near[0]}" if near else ""
             raise PlanError(f"axes: {name!r} is no field of {algorithm}.Config{hint}")
-    environments = range(len(task["env"])) if isinstance(task["env"], list) else range(1)
+    environments = range(count_environments(task) or 1)
     trials = tuple(
         Trial(seed, config.replace(**dict(zip(axes, values))), env)
         for *values, env, seed in itertools.product(*axes.values(), environments, list(seeds))
@@ -137,17 +149,37 @@ def describe_task(
     return {"env": described, **options}
 
 
+def count_environments(task: Mapping[str, Any]) -> int:
+    """Over how many environments the parameters of a task are stacked; 0 if they are not.
+
+    There are several if "env" is a list of KAGE-Bench configurations, or if a gymnax environment
+    comes with a list "params", whose entries change some of its parameters each.
+    """
+    if "params" in task:
+        return len(task["params"])
+    return len(task["env"]) if isinstance(task["env"], list) else 0
+
+
 def build_task(task: Mapping[str, Any]) -> Task:
-    """The task that :func:`describe_task` described; a list of environments stacks ``params``.
+    """The task of a description; several environments stack its ``params`` along a leading axis.
+
+    Args:
+        task: see :func:`describe_task` and :func:`count_environments`.
 
     Raises:
         ValueError: the environment does not exist or its configuration is not valid.
     """
     env = task["env"]
-    options = {name: value for name, value in task.items() if name != "env"}
-    if isinstance(env, str) and env.startswith(("gymnax/", "kage/")):
-        return Task(*envs.make(env, **options))
-    return Task(*kagebench.make(env, **options))
+    options = {name: value for name, value in task.items() if name not in ("env", "params")}
+    if not isinstance(env, str) or not env.startswith(("gymnax/", "kage/")):
+        kind = StackedTask if count_environments(task) else Task
+        return kind(*kagebench.make(env, **options))
+    environment, params = envs.make(env, **options)
+    if not count_environments(task):
+        return Task(environment, params)
+    several = [params.replace(**changes) for changes in task["params"]]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack([*map(jnp.asarray, leaves)]), *several)
+    return StackedTask(environment, stacked)
 
 
 def to_json(plan: Plan) -> dict[str, Any]:

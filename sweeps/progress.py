@@ -12,7 +12,15 @@ SHOWN = ("success_once", "return")
 class Reporter:
     """Shows updates, environment steps per second, time left and the latest metrics of a group."""
 
-    def __init__(self, title: str, total: int, done: int, visible: bool, interval: float = 10.0):
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        done: int,
+        visible: bool,
+        interval: float = 10.0,
+        unit: str = "update",
+    ):
         """Start.
 
         Args:
@@ -21,9 +29,11 @@ class Reporter:
             done: how many of them lie behind.
             visible: False shows nothing.
             interval: seconds between lines where there is no terminal.
+            unit: what is counted, if not updates.
         """
         self._console = Console(quiet=not visible)
         self._title, self._total, self._interval = title, total, interval
+        self._unit = unit
         self._last_line = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -62,4 +72,4 @@ class Reporter:
         due = now - self._last_line >= self._interval or done == self._total
         if due and not self._console.is_terminal:
             self._last_line = now
-            self._console.print(f"{self._title}: update {done}/{self._total}, {status}")
+            self._console.print(f"{self._title}: {self._unit} {done}/{self._total}, {status}")

@@ -62,9 +62,9 @@ class Result:
         training_steps: environment steps per agent.
         episodes: per agent, configuration and checkpoint.
         actions: "sampled" or "greedy".
-        evaluations: one row per agent, checkpoint and configuration, sorted by them: base (str),
-            seed (int64), step (int64, environment steps before the checkpoint), config (str, the
-            base itself or one of its pairs), and the means over episodes of
+        evaluations: one row per agent, checkpoint and configuration, brought into this order: base
+            (str), seed (int64), step (int64, environment steps before the checkpoint), config (str,
+            the base itself or one of its pairs), and the means over episodes of
             `kagebench.evaluate.METRICS` (float64). All agents of a base have the same checkpoints
             and configurations, the base itself among them.
         description: free text.
@@ -82,6 +82,11 @@ class Result:
     description: str = ""
     commands: tuple[str, ...] = ()
     machine: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        order = pl.col("config").replace_strict(_ORDER, default=len(_ORDER))
+        ordered = self.evaluations.sort("base", "seed", "step", order)
+        object.__setattr__(self, "evaluations", ordered)
 
 
 def read(path: Path) -> Result:
@@ -149,15 +154,9 @@ def parse(data: Any, where: str) -> Result:
     except Invalid as mistake:
         raise ResultError(f"{where}: {mistake}") from mistake
     del values["schema"], values["evaluations"]
-    return Result(**values, evaluations=_frame(rows))
-
-
-def _frame(rows: Sequence[Row]) -> pl.DataFrame:
-    rows = sorted(
-        rows, key=lambda row: (row["base"], row["seed"], row["step"], _ORDER[row["config"]])
-    )
     types = {"base": pl.String, "seed": pl.Int64, "step": pl.Int64, "config": pl.String}
-    return pl.DataFrame(rows, schema=types | {name: pl.Float64 for name in METRICS})
+    frame = pl.DataFrame(rows, types | dict.fromkeys(METRICS, pl.Float64))
+    return Result(**values, evaluations=frame)
 
 
 def _row(data: Any, key: str, training_steps: int) -> Row:
@@ -187,19 +186,17 @@ def _check_complete(rows: Sequence[Row]) -> None:
         if index in places:
             raise Invalid(f"evaluations[{i}]: {_name(*index)} is also evaluations[{places[index]}]")
         places[index] = i
+    for (base, seed, step, _), i in places.items():
+        if (base, seed, step, base) not in places:
+            raise Invalid(f"evaluations[{i}]: missing is {_name(base, seed, step, base)}")
     if all(row["config"] in _BASES for row in rows):
         raise Invalid("evaluations: no pair among them")
     for base in _BASES:
         own = [row for row in rows if row["base"] == base]
-        seeds, steps, configs = (
-            dict.fromkeys(row[name] for row in own) for name in ("seed", "step", "config")
-        )
-        for seed, step, config in itertools.product(seeds, steps, configs | {base: None}):
-            if (base, seed, step, config) not in places:
-                kind = "training" if config == base else "validation"
-                raise Invalid(
-                    f"evaluations: missing is the {kind} entry of {_name(base, seed, step, config)}"
-                )
+        values = (dict.fromkeys(row[name] for row in own) for name in INDEX)
+        for index in itertools.product(*values):
+            if index not in places:
+                raise Invalid(f"evaluations: missing is {_name(*index)}, which other agents have")
 
 
 def _name(base: str, seed: int, step: int, config: str) -> str:

@@ -173,21 +173,16 @@ def _row(
             *interval(resampled_iqms(counts, groups)),
         ]
     )
-    splits = np.split(columns, len(SPLITS), axis=1)
-    size = len(METRICS)
     return Row(
         name=name,
         suite=suite,
         base=base,
         num_agents=sum(map(len, groups.values())),
         num_pairs=len(members),
+        relative_gap=_relative_gaps(means, resampled),
         **{
             split: {metric: Stat(*part[:, i].tolist()) for i, metric in enumerate(METRICS)}
-            for split, part in zip(SPLITS, splits, strict=True)
-        },
-        relative_gap={
-            metric: _relative(means[i], means[size + i], resampled[:, i], resampled[:, size + i])
-            for i, metric in enumerate(METRICS)
+            for split, part in zip(SPLITS, np.split(columns, len(SPLITS), axis=1), strict=True)
         },
     )
 
@@ -195,6 +190,15 @@ def _row(
 def _columns(own: PairScores) -> np.ndarray:
     """Values [S, 3 * metrics] of a pair."""
     return np.stack([getattr(own, split)[name] for split in SPLITS for name in METRICS], axis=1)
+
+
+def _relative_gaps(means: np.ndarray, resampled: np.ndarray) -> dict[str, Relative | None]:
+    """Relative gap of every metric from all means [K] and those of all resamples [R, K]."""
+    size = len(METRICS)
+    return {
+        metric: _relative(means[i], means[size + i], resampled[:, i], resampled[:, size + i])
+        for i, metric in enumerate(METRICS)
+    }
 
 
 def _relative(

@@ -19,21 +19,21 @@ from kagebench.benchmark.table import OVERALL, Row, Stat, to_frame
 from kagebench.suites import PAIRS, SUITES
 
 SHOWN = ("distance", "progress", "success_once", "return")
-HEADINGS = ("", "train", "validation", "IQM", "gap, 95 % interval", "gap %")
+HEADINGS = ("name", "train", "validation", "IQM", "gap, 95 % interval", "gap %")
 PUBLISHED_HEADINGS = ("published train", "published validation", "published gap %")
 _PUBLISHED_SPLITS = ("train", "validation", "relative_gap")
 # Decimals; 3 for those that are not named.
 _PLACES = {"distance": 1, "return": 0, "jump_count": 1}
-_STATISTICS = {"last": "last checkpoint"}
 
 
 def note(scores: Scores) -> str:
     """What the figures of a table are, in one line."""
     sizes = sorted({len(seeds) for seeds in agents_by_base(scores.pairs).values()})
     agents = " to ".join(str(size) for size in dict.fromkeys((sizes[0], sizes[-1])))
-    checkpoint = _STATISTICS.get(scores.statistic, f"{scores.statistic} over checkpoints")
+    last = scores.statistic == "last"
+    checkpoint = "last checkpoint" if last else f"{scores.statistic} over checkpoints"
     return (
-        f"{scores.algorithm}, {scores.protocol} protocol, {agents} agents per base, {checkpoint}. "
+        f"{scores.algorithm}, {scores.protocol} protocol, agents per base: {agents}, {checkpoint}. "
         "± is the standard error over agents (pairs) or over the means of pairs (suites). "
         "IQM: interquartile mean of validation. Intervals: bootstrap over agents with all their "
         "pairs. Published: second-hand, from reviews of the paper."
@@ -41,7 +41,7 @@ def note(scores: Scores) -> str:
 
 
 def cells(row: Row, metric: str) -> list[str]:
-    """The cells of one line in the order of `HEADINGS`."""
+    """The cells of one line in the order of `HEADINGS`; of one agent alone there is no interval."""
     gap, relative = row.gap[metric], row.relative_gap[metric]
     mean, low, high = (_number(value, metric) for value in (gap.mean, gap.low, gap.high))
     return [
@@ -49,7 +49,7 @@ def cells(row: Row, metric: str) -> list[str]:
         _mean_and_sem(row.train[metric], metric),
         _mean_and_sem(row.validation[metric], metric),
         _number(row.validation[metric].iqm, metric),
-        f"{mean} [{low}, {high}]",
+        f"{mean} [{low}, {high}]" if row.num_agents > 1 else mean,
         f"{relative.mean:.1f}" if relative else "",
     ]
 

@@ -23,17 +23,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import polars as pl
 
 from kagebench import machine
 from kagebench.benchmark.result import Result
 from kagebench.commands import _trained, train
 from kagebench.commands._output import replacing
-from kagebench.env import KageEnv
-from kagebench.evaluate import METRICS, evaluate
-from kagebench.params import EnvParams
-from kagebench.registry import make
+from kagebench.evaluate import METRICS
 from kagebench.report.results import Evaluation, to_frame
 from kagebench.suites import PAIRS, Pair
 from sweeps import engine, store
@@ -185,13 +182,16 @@ def evaluate_block(
     missing = [index for index, path in enumerate(paths) if not path.exists()]
     if not missing:
         return
-    env, params = environments(plan, base)
     keys = _trained.level_keys(0, settings.episodes)
-    act = partial(_trained.act, trained.module, env, False)
     for done, index in enumerate(missing):
-        agent = one(trained.agents, index)
-        report = partial(_share, progress, done, len(missing))
-        values = evaluate(env, params, act, agent, keys, together=together(), progress=report)
+        values = _trained.evaluate_configs(
+            trained.module,
+            configurations(base),
+            trained.options,
+            one(trained.agents, index),
+            keys,
+            progress=partial(_share, progress, done, len(missing)),
+        )
         save(paths[index], base, trained.seeds[index], values)
 
 
@@ -205,24 +205,21 @@ def visit_agents(
     states: Any,
 ) -> None:
     """Evaluate agents in training as the reference does: on levels of their own."""
-    env, params = environments(plan, base)
-    train_params = one(params, 0)
-    shifts = jax.tree.map(lambda leaf: leaf[1:], params)
-    act = partial(_trained.act, plan.module, env, False)
+    options = {name: value for name, value in plan.task.items() if name != "env"}
+    sources = configurations(base)
     for index, trial in enumerate(plan.trials):
         agent = one((states, group.configs), index)
         parts = [
-            evaluate(
-                env,
+            _trained.evaluate_configs(
+                plan.module,
                 some,
-                act,
+                options,
                 agent,
                 reference_keys(trial.seed + offset + updates, settings.episodes),
-                together=together(),
             )
-            for some, offset in ((train_params, TRAIN_LEVELS), (shifts, VALIDATION_LEVELS))
+            for some, offset in ((sources[:1], TRAIN_LEVELS), (sources[1:], VALIDATION_LEVELS))
         ]
-        values = {name: jnp.concatenate([part[name] for part in parts], 1) for name in METRICS}
+        values = {name: np.concatenate([part[name] for part in parts], 1) for name in METRICS}
         step = updates * trial.config.steps_per_update
         save(evaluation_path(folder, base, trial.seed, step), base, trial.seed, values)
 
@@ -232,16 +229,15 @@ def reference_keys(seed: int, episodes: int) -> jax.Array:
     return jax.random.split(jax.random.key(seed), episodes)
 
 
-def environments(plan: Plan, base: str) -> tuple[KageEnv, EnvParams]:
-    """The base and the validation configurations of its pairs, stacked in this order."""
-    options = {name: value for name, value in plan.task.items() if name != "env"}
-    return make([base, *(pair.validation for pair in pairs_of(base))], **options)
+def configurations(base: str) -> list[Any]:
+    """The base and the validation configurations of its pairs."""
+    return [base, *(pair.validation for pair in pairs_of(base))]
 
 
 def save(path: Path, base: str, seed: int, values: Any) -> None:
     """Write the episodes of one agent, metrics [1, C, E]."""
     names = (base, *(pair.name for pair in pairs_of(base)))
-    frame = to_frame(Evaluation("agent", (seed,), names, jax.device_get(values)))
+    frame = to_frame(Evaluation("agent", (seed,), names, values))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         frame.drop("policy", "agent").write_parquet(part)
@@ -308,11 +304,6 @@ def observation(task: Mapping[str, Any]) -> dict[str, Any]:
 def one(tree: Any, index: int) -> Any:
     """Entry `index` of the leading axis of a pytree's leaves, with this axis kept."""
     return jax.tree.map(lambda leaf: leaf[index : index + 1], tree)
-
-
-def together() -> int:
-    """Environments that run at the same time; an accelerator needs more to be busy."""
-    return 256 if jax.default_backend() == "cpu" else 4096
 
 
 def _share(progress: Progress, done: int, total: int, share: float) -> None:

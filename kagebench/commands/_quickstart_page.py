@@ -13,12 +13,11 @@ from kagebench.commands._trained import Config, Trained
 from kagebench.evaluate import record
 from kagebench.registry import make
 from kagebench.report import curves, page, strips
-from kagebench.report.results import GAP_METRIC, lowest_agent
+from kagebench.report.results import GAP_METRIC, SOLVED, lowest_agent
 from kagebench.schema import show
 from kagebench.suites import PAIRS
 from sweeps import store
 
-SOLVED = 0.8
 STRIP_FRAMES = 8
 FILES = {
     "training/": "the run: plan, metrics of every update (metrics.parquet), checkpoint, machine",

@@ -9,14 +9,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from algorithms.common.task import Task
 from kagebench import config as configs
 from kagebench.env import KageEnv, KageState
-from kagebench.evaluate import Act, evaluate
+from kagebench.evaluate import METRICS, Act, axis_size, evaluate
 from kagebench.oracle import POLICIES, Policy
 from kagebench.params import EnvParams
-from kagebench.registry import make
+from kagebench.registry import Source, make
 from kagebench.report.results import Evaluation
 from kagebench.suites import PAIRS, Pair, effective
 from sweeps import engine, store
@@ -114,14 +115,78 @@ def evaluate_trained(
     progress: Callable[[float], None] | None = None,
 ) -> Evaluation:
     """Evaluate the agents of a run on their training configuration and on shifts of it."""
-    env, params = make([trained.config, *shifts.values()], **trained.options)
-    policy = partial(act, trained.module, env, greedy)
-    return Evaluation(
-        trained.algorithm,
-        trained.seeds,
-        (trained.name, *shifts),
-        evaluate(env, params, policy, trained.agents, keys, together=256, progress=progress),
+    found = evaluate_configs(
+        trained.module,
+        [trained.config, *shifts.values()],
+        trained.options,
+        trained.agents,
+        keys,
+        greedy=greedy,
+        progress=progress,
     )
+    return Evaluation(trained.algorithm, trained.seeds, (trained.name, *shifts), found)
+
+
+def evaluate_configs(
+    module: ModuleType,
+    sources: Sequence[Source],
+    options: Mapping[str, Any],
+    agents: Any,
+    keys: jax.Array,
+    *,
+    greedy: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Metrics [A, C, E] of trained agents on configurations; see `kagebench.evaluate.evaluate`.
+
+    Args:
+        module: the algorithm.
+        sources: configurations as `kagebench.make` takes them.
+        options: observation options of `kagebench.make`.
+        agents: (states, configs), leaves with a leading axis of A agents.
+        keys: one per episode.
+        greedy: take the most likely action instead of sampling.
+        progress: called with the finished share.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    shape = (axis_size(agents), len(sources), len(keys))
+    results = {name: np.zeros(shape, np.float32) for name in METRICS}
+    done = 0
+    for members in programs(sources, options) if on_cpu else [list(range(len(sources)))]:
+        env, params = make([sources[index] for index in members], **options)
+        share = partial(_part, progress, done, len(members), len(sources)) if progress else None
+        values = evaluate(
+            env,
+            params,
+            partial(act, module, env, greedy),
+            agents,
+            keys,
+            together=256 if on_cpu else 4096,  # an accelerator needs more to be busy
+            progress=share,
+        )
+        for name in METRICS:
+            results[name][:, members] = values[name]
+        done += len(members)
+    return results
+
+
+def programs(sources: Sequence[Source], options: Mapping[str, Any]) -> list[list[int]]:
+    """Positions of the configurations that share a program on a CPU.
+
+    In one program every configuration pays for the layers of all. That is cheaper than compiling,
+    except for filters and lights, which touch every pixel.
+    """
+    groups: dict[Any, list[int]] = {}
+    for index, source in enumerate(sources):
+        spec = make([source], **options)[0].spec
+        groups.setdefault((spec.filters, spec.presets, spec.lights), []).append(index)
+    return list(groups.values())
+
+
+def _part(
+    progress: Callable[[float], None], done: int, size: int, total: int, share: float
+) -> None:
+    progress((done + share * size) / total)
 
 
 def evaluate_scripted(

@@ -33,11 +33,13 @@ def run(args: Args) -> None:
 
     Raises:
         ValueError: the file is not a valid result, or the metric is unknown.
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or the folder not be made.
     """
     if args.metric not in METRICS:
         raise ValueError(f"metric: got {args.metric!r}, allowed: {' '.join(METRICS)}")
     found = result.read(args.file)
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
     own = scores.collect(found, args.statistic)
     suites, pairs = table.suites(own), table.pairs(own)
     caption = text.note(own)

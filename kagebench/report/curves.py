@@ -60,7 +60,7 @@ def learning_curves(
         path: PNG to write.
         references: label -> values of horizontal lines, named like the columns of `metrics`.
     """
-    with _style():
+    with style():
         figure = Figure(figsize=(10, 2.9), layout="constrained")
         axes = figure.subplots(1, len(PANELS))
         for axis, (name, (label, limits)) in zip(axes, PANELS.items()):
@@ -86,7 +86,7 @@ def shift_chart(entries: Sequence[Mapping[str, Any]], path: Path, metric: str) -
         path: PNG to write.
         metric: which one.
     """
-    with _style():
+    with style():
         figure = Figure(figsize=(7, 0.6 + 0.3 * len(entries)), layout="constrained")
         axis = figure.subplots()
         for row, entry in enumerate(entries):
@@ -113,7 +113,8 @@ _AT_RIGHT: dict[str, Any] = {
 }
 
 
-def _style():
+def style():
+    """The look of all plots, as a context."""
     import matplotlib as mpl
 
     return mpl.rc_context(STYLE)

@@ -1,16 +1,15 @@
 """A report as one HTML file that holds its images and style and loads nothing."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from kagebench.report.markup import cards, definitions, document, figure, inline
 from kagebench.report.results import GAP_METRIC, blind, headings, lowest_agent, rows
 
 Entries = Sequence[Mapping[str, Any]]
-_STYLE = Path(__file__).with_name("page.css")
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def html(report: Report) -> str:
         "<h2>Success under every shift</h2>",
         "<p>Dot: mean over seeds and levels. Band: 95 % bootstrap interval, resampling seeds and "
         "levels. Ticks: single seeds. Dashed: the training configuration.</p>",
-        _figure(report.chart, "success once under every configuration"),
+        figure(report.chart, "success once under every configuration"),
         _table(report.summaries),
         '<p class="note">A gap is training minus shift, paired: the same seed on the same level '
         "with the same action noise. Success once: the goal distance was reached at least once; "
@@ -71,32 +70,18 @@ def html(report: Report) -> str:
         "<h2>Learning curves</h2>",
         f"<p>One line per seed, {escape(entries[0]['config'])}, averages of the episodes that "
         "ended.</p>",
-        _figure(report.curves, "learning curves of all seeds"),
+        figure(report.curves, "learning curves of all seeds"),
         "<h2>The agent under every shift</h2>",
         f"<p>{escape(report.strips_note)}</p>",
         *(_strip(report, entry) for entry in entries if entry["config"] in report.strips),
         "<h2>How this was made</h2>",
         f"<pre>{escape(report.command)}</pre>",
-        _definitions(report.facts),
+        definitions(report.facts),
         "<h2>Files</h2>",
         "<p>Every number on this page comes from these files, beside it.</p>",
-        _definitions({f"{name}": text for name, text in report.files.items()}),
+        definitions({f"{name}": text for name, text in report.files.items()}),
     ]
-    return "\n".join(
-        [
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(report.title)}</title>",
-            f"<style>\n{_STYLE.read_text()}</style>\n</head>\n<body>\n<main>",
-            *filter(None, body),
-            "</main>\n</body>\n</html>\n",
-        ]
-    )
-
-
-def inline(path: Path) -> str:
-    """A PNG as a data URL."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    return document(report.title, body)
 
 
 def _cards(report: Report) -> str:
@@ -104,7 +89,7 @@ def _cards(report: Report) -> str:
     train, shifts = entries[0], entries[1:]
     agent, lowest = lowest_agent(train)
     value = train["metrics"][GAP_METRIC]["mean"]
-    cards = [
+    found = [
         (
             "train",
             _percent(value),
@@ -123,19 +108,15 @@ def _cards(report: Report) -> str:
             - 1
         )
         where = f"under {worst['config']}" + (f" and {others} others" if others else "")
-        cards += [
+        found += [
             ("shift", _percent(average), f"success once under shift, mean of {len(shifts)}"),
             ("shift", f"{points:.0f} points", f"largest gap, {where}"),
         ]
     for policy, other in report.summaries.items():
         if policy != report.learner:
             value = other[0]["metrics"][GAP_METRIC]["mean"]
-            cards.append(("", _percent(value), f"{policy} policy, success once"))
-    texts = [
-        f'<div class="card {kind}"><b>{escape(number)}</b><span>{escape(text)}</span></div>'
-        for kind, number, text in cards
-    ]
-    return f'<div class="cards">{"".join(texts)}</div>'
+            found.append(("", _percent(value), f"{policy} policy, success once"))
+    return cards(found)
 
 
 def _table(summaries: Mapping[str, Entries]) -> str:
@@ -166,15 +147,6 @@ def _strip(report: Report, entry: Mapping[str, Any]) -> str:
         f'<span class="value">success once {_percent(value)}</span></header>'
         f'<img src="{inline(report.strips[config])}" alt="frames of {escape(config)}"></figure>'
     )
-
-
-def _figure(path: Path, text: str) -> str:
-    return f'<figure><img src="{inline(path)}" alt="{escape(text)}"></figure>'
-
-
-def _definitions(items: Mapping[str, str]) -> str:
-    lines = [f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in items.items()]
-    return f"<dl>{''.join(lines)}</dl>"
 
 
 def _percent(value: float) -> str:

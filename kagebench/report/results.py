@@ -19,6 +19,7 @@ from kagebench.stats import paired_gap, summarise
 # Shown in tables, with the number of decimals.
 COLUMNS = {"distance": 1, "progress": 2, "success_once": 2, "success": 2, "return": 0}
 GAP_METRIC = "success_once"
+SOLVED = 0.8  # of the episodes; gaps of agents that reach less in training mean little
 _GAP_HEADING = "gap of success once, 95 % interval"
 _WIDTHS = {"distance": 8, "progress": 8, "return": 6, _GAP_HEADING: 19}
 

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from kagebench.stats import bootstrap, iqm, mean, paired_gap, sem, summarise
+from kagebench.stats import (
+    bootstrap,
+    iqm,
+    mean,
+    paired_gap,
+    probability_of_improvement,
+    ranks,
+    sem,
+    summarise,
+    wins,
+)
 
 
 def test_standard_error():
@@ -92,3 +102,34 @@ def test_summary():
 def test_bad_arguments_of_the_bootstrap(values, options):
     with pytest.raises(ValueError, match="bootstrap: "):
         bootstrap(values, **options)
+
+
+# 10 agents of one algorithm and 8 of another on 3 tasks, in percent.
+A = [[81, 77, 90, 15, 66, 85, 72, 93, 60, 88], [12, 30, 5, 22, 41, 9, 18, 27, 33, 14]]
+A = np.array([*A, [45, 44, 61, 58, 39, 70, 52, 47, 66, 35]]).T / 100
+B = [[70, 62, 91, 55, 48, 73, 67, 80], [25, 37, 28, 30, 41, 19, 44, 35]]
+B = np.array([*B, [45, 31, 40, 58, 20, 49, 38, 29]]).T / 100
+
+
+def test_figures_of_other_libraries():
+    """rliable 1.2.0: metrics.aggregate_iqm(A), metrics.probability_of_improvement(A, B), which is
+    the mean over tasks of scipy 1.17.1's mannwhitneyu(A[:, i], B[:, i]).statistic / 80;
+    scipy.stats.trim_mean(A, 0.25, axis=None), scipy.stats.sem(A, axis=0)."""
+    assert iqm(A.ravel()) == pytest.approx(0.48375)
+    assert iqm(B.ravel()) == pytest.approx(0.43416666666666676)
+    np.testing.assert_allclose(sem(A), [0.0724193, 0.03652853, 0.037], rtol=1e-6)
+    np.testing.assert_allclose(probability_of_improvement(A, B), [0.65, 0.2125, 0.775])
+    assert probability_of_improvement(A, B).mean() == pytest.approx(0.5458333333333334)
+    assert probability_of_improvement(B, A).mean() == pytest.approx(0.45416666666666666)
+
+
+def test_probability_of_improvement():
+    # 3 beats 1 and ties with 3; 2 beats 1 alone: (1 + 1/2 + 1) / 4.
+    assert probability_of_improvement([3, 2], [1, 3]) == 0.625
+    np.testing.assert_array_equal(wins([3, 2], [1, 3, 2]), [[1, 0.5, 1], [1, 0, 0.5]])
+
+
+def test_ranks():
+    """The largest is first; scipy 1.17.1: rankdata([-3, -7, -3, -1]) is 2.5 1 2.5 4."""
+    np.testing.assert_array_equal(ranks([3, 7, 3, 1]), [2.5, 1, 2.5, 4])
+    np.testing.assert_array_equal(ranks([[1, 5], [2, 5], [3, 4]]), [[3, 1.5], [2, 1.5], [1, 3]])
