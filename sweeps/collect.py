@@ -35,8 +35,9 @@ def trials(
     """One row per trial of the groups, in order.
 
     Columns: trial, point, seed, group, chunk (name of its folder; null if it belongs to another
-    shard), status ("finished", "failed": its parameters are not finite, "waiting"), score (null
-    unless finished), and one column per parameter (null where it does not exist).
+    shard), status ("finished", "stopped" by a scheduler, "failed": its parameters are not finite,
+    "waiting"), score (of the last updates that it had; null if failed or waiting), and one column
+    per parameter (null where it does not exist).
     """
     where = {
         number: (chunk, offset)
@@ -86,8 +87,12 @@ def outcome(folder: Path, chunk: Chunk, objective: Objective) -> list[tuple[str,
     if not chunks.finished(folder, chunk):
         return [("waiting", None)] * chunk.size
     place = chunks.path(folder, chunk)
-    failed = set(json.loads((place / "failed.json").read_text()))
     found = scores(store.read_metrics(place), objective)
+    if (place / "decisions.parquet").exists():
+        ended = pl.read_parquet(place / "decisions.parquet").filter(action="finished")["trial"]
+        whole = set(ended) or set(range(chunk.size))
+        return [("finished" if i in whole else "stopped", found.get(i)) for i in range(chunk.size)]
+    failed = set(json.loads((place / "failed.json").read_text()))
     return [
         ("failed", None) if i in failed else ("finished", found.get(i)) for i in range(chunk.size)
     ]
@@ -114,7 +119,8 @@ def point_scores(table: pl.DataFrame) -> list[float]:
 
 def best(table: pl.DataFrame, study: Study, points: Sequence[Point]) -> str:
     """The best point so far with its score, in words."""
-    means = table.group_by("point").agg(pl.col("score").mean()).drop_nulls()
+    finished = table.filter(status="finished")
+    means = finished.group_by("point").agg(pl.col("score").mean()).drop_nulls()
     if means.is_empty():
         return "none"
     sign = -1.0 if study.objective.mode == "min" else 1.0

@@ -94,8 +94,8 @@ class LogUniform(Uniform):
 
     def at(self, u: float) -> float:
         """The value at the coordinate `u` in [0, 1)."""
-        low, high = math.log(self.low), math.log(self.high)
-        return min(max(math.exp(low + u * (high - low)), self.low), self.high)
+        width = math.log(self.high) - math.log(self.low)
+        return min(self.low * math.exp(u * width), self.high)
 
 
 @dataclass(frozen=True)

@@ -349,7 +349,7 @@ def _place(tree: PyTree, devices: int) -> PyTree:
 def _claim(folder: Path, scheduler: Scheduler) -> None:
     """Write the settings into a new folder, or check them against those that are there."""
     path = folder / "scheduler.json"
-    data = json.loads(json.dumps({"name": scheduler.name, **scheduler.settings()}))
+    data = json.loads(json.dumps({"name": scheduler.name, "settings": scheduler.settings()}))
     if not path.exists():
         if (folder / "checkpoints").exists() or (folder / "metrics.parquet").exists():
             raise store.FolderError(f"{folder}: holds a run without a scheduler; choose another")

@@ -144,14 +144,14 @@ class Kage:
 
     def fields(self) -> dict[str, Field]:
         """The keys of the configuration as ``env.KEY``."""
-        rules = {key: (key, rule) for key, rule in schema.SCHEMA.items()} | schema.ALIASES
+        rules = schema.SCHEMA | {alias: rule for alias, (_, rule) in schema.ALIASES.items()}
         return {
             PREFIX + key: Field(
                 "environment",
-                functools.partial(_to_key, rule, schema.SCHEMA[target]),
+                functools.partial(_to_key, rule),
                 {"float": REAL, "int": WHOLE}.get(rule.kind, OTHER),
             )
-            for key, (target, rule) in rules.items()
+            for key, rule in rules.items()
         }
 
     def describe(self, changes: Mapping[str, Value]) -> tuple[Any, tuple[int, int]]:
@@ -249,9 +249,9 @@ def _find_gymnax(name: str) -> Gymnax:
     return Gymnax(name, gymnax.make(name.removeprefix("gymnax/"))[1])
 
 
-def _to_key(rule: schema.Key, target: schema.Key, value: Value) -> Value:
+def _to_key(rule: schema.Key, value: Value) -> Value:
     try:
-        return frozen(schema.parse(target, schema.parse(rule, thawed(value))))
+        return frozen(schema.parse(rule, thawed(value)))
     except ValueError as error:
         raise Unfit(str(error)) from error
 

@@ -3,33 +3,63 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 
-from sweeps import engine, store
+from sweeps import engine, scheduled, store
+from sweeps.chunks import Chunk
 from sweeps.plan import Plan
+from sweeps.space import Space
 
 Outcome = Literal["finished", "out of memory"]
 
 
-def run_chunk(plan: Plan, folder: Path, progress: bool = True) -> Outcome:
+class Job(NamedTuple):
+    """A chunk and what it needs to run.
+
+    Attributes:
+        chunk: which one.
+        plan: its trials.
+        folder: of its results.
+        rules: of the scheduler that decides which trials go on; None if all of them do.
+        points: number of each trial's point, for the scheduler.
+        space: priors of the parameters, for the scheduler.
+    """
+
+    chunk: Chunk
+    plan: Plan
+    folder: Path
+    rules: scheduled.Settings | None = None
+    points: tuple[int, ...] = ()
+    space: Space | None = None
+
+
+def run(job: Job, progress: bool = True) -> Outcome:
     """Run the trials of a chunk to their end, going on where an earlier call was stopped.
 
-    Writes failed.json, the positions of the trials whose parameters are not finite.
+    Without a scheduler this writes failed.json, the positions of the trials whose parameters are
+    not finite.
 
     Raises:
         sweeps.store.FolderError: the disk is full or the folder cannot be written.
     """
+    plan, folder = job.plan, job.folder
     num_updates = plan.trials[0].config.num_updates
     visit = engine.Visit(num_updates, partial(_note_failed, folder, num_updates))
     try:
-        engine.run(plan, folder, progress=progress, visit=visit)
+        if job.rules is None:
+            engine.run(plan, folder, progress=progress, visit=visit)
+        else:
+            points = list(job.points)
+            scheduled.run(
+                plan, folder, job.rules, points=points, space=job.space, progress=progress
+            )
     except Exception as error:
         if disk_full(error):
             raise store.FolderError(f"{folder}: no space left on the disk") from error
-        if len(plan.trials) > 1 and out_of_memory(error):
+        if job.rules is None and len(plan.trials) > 1 and out_of_memory(error):
             return "out of memory"
         raise
     return "finished"

@@ -7,14 +7,14 @@ nothing is lost and nothing is done twice.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from sweeps import local
 from sweeps.chunks import Chunk
-from sweeps.runner import Backend, Job
+from sweeps.local import Job
+from sweeps.runner import Backend
 from sweeps.space import StudyError
 
 RETRIES = 10
@@ -49,14 +49,14 @@ def run(ray: Any, cpus: float, gpus: float, jobs: Sequence[Job]) -> Iterator[tup
     task = ray.remote(**options)(run_chunk)
     cache = jax.config.jax_compilation_cache_dir  # pyright: ignore
     waiting = {
-        task.remote(plan, str(folder.absolute()), cache): chunk for chunk, plan, folder in jobs
+        task.remote(job._replace(folder=job.folder.absolute()), cache): job.chunk for job in jobs
     }
     while waiting:
         done, _ = ray.wait(list(waiting), num_returns=1)
         yield waiting.pop(done[0]), ray.get(done[0])
 
 
-def run_chunk(plan: Any, folder: str, cache: str | None) -> local.Outcome:
+def run_chunk(job: Job, cache: str | None) -> local.Outcome:
     """What a worker does."""
     jax.config.update("jax_compilation_cache_dir", cache)
-    return local.run_chunk(plan, Path(folder), progress=False)
+    return local.run(job, progress=False)

@@ -23,15 +23,16 @@ from rich.console import Console
 
 from kagebench import machine
 from sweeps import chunks, collect, engine, groups, local, memory, store, study
+from sweeps.asha import Asha
 from sweeps.chunks import Chunk
 from sweeps.domains import frozen
 from sweeps.groups import Group
+from sweeps.local import Job
 from sweeps.plan import Plan
 from sweeps.search import Optuna
 from sweeps.space import Point, StudyError
 from sweeps.study import Study
 
-Job = tuple[Chunk, Plan, Path]
 # Runs jobs and tells what became of each, in any order.
 Backend = Callable[[Sequence[Job]], Iterator[tuple[Chunk, local.Outcome]]]
 
@@ -81,8 +82,10 @@ def run(
         sweeps.space.StudyError: the study cannot be run.
     """
     engine.use_compile_cache()
-    if shard != WHOLE and isinstance(what.search, Optuna):
-        raise StudyError("shard: a search that depends on scores cannot be cut into shards")
+    if shard != WHOLE and (what.scheduler or isinstance(what.search, Optuna)):
+        raise StudyError(
+            "shard: what depends on the scores of all trials cannot be cut into shards"
+        )
     work = Work(what, folder, shard)
     claim(folder, what, shard, work)
     console = Console(highlight=False, quiet=not progress)
@@ -177,8 +180,7 @@ def run_batch(work: Work, backend: Backend, memory_fraction: float, console: Con
     todo = choose_chunks(work, memory_fraction, console)
     clock = Clock(work, todo, console)
     while left := [chunk for chunk in todo if not chunks.finished(folder, chunk)]:
-        jobs = [(chunk, plan_of(work, chunk), chunks.path(folder, chunk)) for chunk in left]
-        for chunk, outcome in backend(jobs):
+        for chunk, outcome in backend([job_of(work, chunk) for chunk in left]):
             if outcome == "out of memory":
                 console.print(f"{chunk.size} trials do not fit into memory: two halves instead")
                 todo = chunks.split(folder, todo, chunk, work.groups[chunk.group].plan)
@@ -195,13 +197,39 @@ def choose_chunks(work: Work, memory_fraction: float, console: Console) -> list[
         if not ranges:
             continue
         longest = max(ranges, key=len)
-        plan = Plan(group.algorithm, group.task, group.trials[longest.start : longest.stop])
+        rows = together(work.study, longest)
+        plan = Plan(group.algorithm, group.task, group.trials[rows.start : rows.stop])
         with console.status(f"compiling group {number + 1} of {len(work.groups)}"):
             fit = memory.fit(plan, groups.check(work.study, group), memory_fraction)
+        if work.study.rules and fit.trials < len(rows):
+            raise StudyError(
+                f"scheduler: its {len(rows)} trials run in one program, {fit.trials} fit into "
+                f"{fit.budget_bytes} bytes; allowed: fewer trials, or more --memory-fraction"
+            )
         for trials in ranges:
-            chosen += chunks.cut(number, trials, fit.trials)
+            chosen += chunks.cut(number, trials, len(trials) if work.study.rules else fit.trials)
     chunks.write(work.folder, sorted(chosen))
     return sorted(chosen)
+
+
+def together(what: Study, trials: range) -> range:
+    """Those of a group's trials that are meant to run at the same time."""
+    if isinstance(what.rules, Asha):
+        return trials[: what.rules.slots * len(what.seeds)]
+    return trials
+
+
+def job_of(work: Work, chunk: Chunk) -> Job:
+    """What a backend needs to run a chunk."""
+    what, numbers = work.study, work.groups[chunk.group].numbers[chunk.first : chunk.last]
+    return Job(
+        chunk,
+        plan_of(work, chunk),
+        chunks.path(work.folder, chunk),
+        what.rules,
+        tuple(number // len(what.seeds) for number in numbers),
+        what.space,
+    )
 
 
 def plan_of(work: Work, chunk: Chunk) -> Plan:
@@ -211,8 +239,8 @@ def plan_of(work: Work, chunk: Chunk) -> Plan:
 
 def one_by_one(jobs: Sequence[Job]) -> Iterator[tuple[Chunk, local.Outcome]]:
     """The backend that runs chunks in this process."""
-    for chunk, plan, folder in jobs:
-        yield chunk, local.run_chunk(plan, folder)
+    for job in jobs:
+        yield job.chunk, local.run(job)
 
 
 def read_batches(folder: Path) -> list[list[Point]]:
@@ -237,12 +265,14 @@ class Clock:
 
     def show(self, chunk: Chunk) -> None:
         """A chunk is finished."""
-        self._done += self._steps(chunk)
+        metrics = store.read_metrics(chunks.path(self._work.folder, chunk))
+        self._done += metrics.group_by("trial").agg(pl.col("step").max()).collect()["step"].sum()
+        self._left -= self._steps(chunk)
         seconds = time.monotonic() - self._start
         table = self._work.trials()
         finished = table.filter(table["status"] != "waiting").height
         speed = self._done / seconds
-        rest = max(self._left - self._done, 0) / speed
+        rest = self._left / speed
         self._console.print(
             f"{finished}/{table.height} trials, {speed:,.0f} steps/s, {rest:,.0f} s left, "
             f"best {collect.best(table, self._work.study, self._work.points)}",

@@ -1,6 +1,7 @@
 """Parameters of a finished study as coordinates: levels in order, or numbers between two ends."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sweeps.domains import Choice, LogUniform, Quantised, Uniform, Value, contains, thawed
+from sweeps.domains import Choice, LogUniform, Quantised, Value, contains, thawed
 from sweeps.search import Grid
 from sweeps.space import text
 from sweeps.study import Study
@@ -62,6 +63,16 @@ class Scale:
             low, high, places = np.log(low), np.log(high), np.log(places)
         return (places - low) / (high - low)
 
+    def ticks(self) -> list[tuple[float, str]]:
+        """Marks of the axis: (place from 0 to 1, label)."""
+        if self.levels:
+            return list(zip(self.unit(np.arange(len(self.levels), dtype=float)), self.labels))
+        values = np.array([self.low, self.high])
+        if self.log:
+            first, last = int(np.ceil(np.log10(self.low))), int(np.floor(np.log10(self.high)))
+            values = np.unique([self.low, *(10.0**n for n in range(first, last + 1)), self.high])
+        return [(float(self.unit(value)), short(float(value))) for value in values]
+
     def _index(self, cell: Any) -> float:
         """Index of the level that a cell stands for: the value itself, or its JSON."""
         if cell is None:
@@ -72,6 +83,13 @@ class Scale:
             ):
                 return float(index)
         raise ValueError(f"{self.name}: got {cell!r}, allowed: {' '.join(self.labels)}")
+
+
+def short(number: float) -> str:
+    """A number with three digits."""
+    if number and abs(number) < 1e-3:
+        return re.sub(r"\.?0*e-0?", "e-", f"{number:.2e}")
+    return f"{number:.3g}"
 
 
 def of_study(study: Study) -> dict[str, Scale]:
@@ -86,10 +104,9 @@ def _scale(study: Study, name: str) -> Scale:
     if isinstance(domain, Choice):
         values, ordered = _in_order(domain.values)
         return Scale(name, values, ordered, conditional=conditional)
-    if isinstance(domain, Uniform) and isinstance(study.search, Grid):
+    few = isinstance(domain, Quantised) and len(domain.values) <= MOST_LEVELS
+    if few or isinstance(study.search, Grid):
         return Scale(name, study.space.grid_values(name), conditional=conditional)
-    if isinstance(domain, Quantised) and len(domain.values) <= MOST_LEVELS:
-        return Scale(name, domain.values, conditional=conditional)
     return Scale(
         name,
         low=domain.low,

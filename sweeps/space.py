@@ -221,6 +221,14 @@ def _condition(
 
 # --- Plain data -----------------------------------------------------------------------------------
 
+# What the kinds of domains take in a study file.
+ARGUMENTS = {
+    "choice": "a list of values",
+    "uniform": "[LOW, HIGH]",
+    "loguniform": "[LOW, HIGH]",
+    "quantised": "[LOW, HIGH, STEP]",
+}
+
 
 def parse(data: object) -> dict[str, Domain]:
     """The domains of a space from plain data, as in a study file.
@@ -267,27 +275,29 @@ def _domain_data(domain: Domain) -> dict[str, Any]:
 
 
 def _parse_domain(where: str, data: object) -> Domain:
-    kinds = [key for key in data if key in KINDS] if isinstance(data, Mapping) else []
-    if not isinstance(data, Mapping) or len(kinds) != 1:
-        hint = did_you_mean(next(iter(data), ""), KINDS) if isinstance(data, Mapping) else ""
-        raise StudyError(f"{where}: got {show(data)}{hint}, allowed: one of {' '.join(KINDS)}")
-    name = kinds[0]
-    kind = KINDS[name]
-    options = ["points", "when"] if issubclass(kind, Uniform) else ["when"]
-    for key in data:
-        if key != name and key not in options:
-            raise unknown(f"{where}.{key}", key, [name, *options])
-    arguments, when = data[name], data.get("when") or {}
-    size = {"uniform": "[LOW, HIGH]", "loguniform": "[LOW, HIGH]", "quantised": "[LOW, HIGH, STEP]"}
-    count = size.get(name, "").count(",") + 1
-    if not isinstance(arguments, list | tuple) or (name in size and len(arguments) != count):
-        allowed = size.get(name, "a list of values")
-        raise StudyError(f"{where}.{name}: got {show(arguments)}, allowed: {allowed}")
+    name, options = _parse_kind(where, data)
+    arguments, when = options.pop(name), options.pop("when", None) or {}
+    count = ARGUMENTS[name].count(",") + 1
+    if not isinstance(arguments, list | tuple) or (name != "choice" and len(arguments) != count):
+        raise StudyError(f"{where}.{name}: got {show(arguments)}, allowed: {ARGUMENTS[name]}")
     if not isinstance(when, Mapping):
         raise StudyError(f"{where}.when: got {show(when)}, allowed: a mapping of lists of values")
     try:
-        domain = Choice(tuple(arguments)) if kind is Choice else kind(*arguments)
-        points = {"points": data["points"]} if "points" in data else {}
-        return replace(domain, when={str(k): v for k, v in when.items()}, **points)
+        domain = choice(*arguments) if name == "choice" else KINDS[name](*arguments)
+        return replace(domain, when={str(k): v for k, v in when.items()}, **options)
     except StudyError as error:
         raise StudyError(f"{where}.{error}") from None
+
+
+def _parse_kind(where: str, data: object) -> tuple[str, dict[str, Any]]:
+    """Which kind of domain it is, and all its keys, which are known."""
+    given = {str(key): value for key, value in data.items()} if isinstance(data, Mapping) else {}
+    names = [key for key in given if key in KINDS]
+    if len(names) != 1:
+        hint = did_you_mean(next(iter(given)), KINDS) if given and not names else ""
+        raise StudyError(f"{where}: got {show(data)}{hint}, allowed: one of {' '.join(KINDS)}")
+    allowed = [*names, *(["points"] if issubclass(KINDS[names[0]], Uniform) else []), "when"]
+    for key in given:
+        if key not in allowed:
+            raise unknown(f"{where}.{key}", key, allowed)
+    return names[0], given

@@ -26,11 +26,13 @@ import yaml
 
 from kagebench.schema import show
 from sweeps import domains as kinds
+from sweeps import objective as objectives
+from sweeps import scheduled, yaml_file
 from sweeps import search as searches
 from sweeps import space as spaces
-from sweeps import yaml_file
 from sweeps.domains import Choice, Domain, StudyError, Value, did_you_mean, unknown
 from sweeps.fields import FILES, PREFIX, Catalogue, Gymnax, Unfit, to_type
+from sweeps.objective import Objective
 from sweeps.search import Grid, Search
 from sweeps.space import Point, Space
 
@@ -45,21 +47,6 @@ DEFAULTS = {"obs": "pixels", "obs_size": None, "pooling": "mean", "assets": None
 AXES = ("algorithm", "env")
 LAST_SEED = 2**31 - 1
 SEEDS = "a number of them, a list, or text such as 1-10 or 1-3,7"
-
-
-@dataclasses.dataclass(frozen=True)
-class Objective:
-    """Score of a trial: the mean of a metric over its last updates, without NaN.
-
-    Attributes:
-        metric: of the algorithm.
-        mode: whether high or low scores are good.
-        last: share of the updates, in (0, 1].
-    """
-
-    metric: str = "return"
-    mode: Literal["max", "min"] = "max"
-    last: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +84,7 @@ class Study:
         space: what is searched.
         search: how.
         objective: what makes a trial good.
+        scheduler: which trials go on, as `sweeps.scheduled.parse` takes it; None: all do.
         catalogue: what can be varied.
     """
 
@@ -109,6 +97,7 @@ class Study:
     space: Space
     search: Search
     objective: Objective
+    scheduler: Mapping[str, Any] | None
     catalogue: Catalogue = dataclasses.field(init=False, compare=False, repr=False)
 
     def __init__(
@@ -122,6 +111,7 @@ class Study:
         space: Space | Mapping[str, Domain] | None = None,
         search: Search | None = None,
         objective: Objective | None = None,
+        scheduler: Mapping[str, Any] | None = None,
     ) -> None:
         """Check everything and bring it into normal form.
 
@@ -130,7 +120,7 @@ class Study:
                 is one more parameter of the space.
             env: "gymnax/NAME", name or path of a KAGE-Bench configuration, "kage/PAIR/train" or
                 "kage/PAIR/validation"; a list is one more parameter of the space.
-            preset, task, set, objective: see the attributes.
+            preset, task, set, objective, scheduler: see the attributes.
             seeds: how many, from 0; or the seeds themselves; or text such as "1-10" or "1-3,7".
             space: its parameters are fields of the config, ``env.NAME``, "env" and "algorithm".
             search: by default a grid.
@@ -152,12 +142,22 @@ class Study:
             "set": {name: _check_set(name, changes[name], full, known) for name in changes},
             "space": Space({name: _check_domain(name, full, known) for name in full}),
             "search": search or Grid(),
-            "objective": _check_objective(objective or Objective()),
+            "objective": objectives.check(objective or Objective()),
+            "scheduler": scheduler,
             "catalogue": known,
         }
         for name, value in normal.items():
             object.__setattr__(self, name, value)
         searches.check(self.search, self.space)
+        if self.rules and isinstance(self.search, searches.Optuna):
+            raise StudyError("scheduler: got one with search.method optuna, allowed: one of both")
+
+    @property
+    def rules(self) -> scheduled.Settings | None:
+        """Settings of the scheduler, None without one."""
+        if self.scheduler is None:
+            return None
+        return scheduled.parse(self.scheduler, self.objective.metric, self.objective.mode)
 
     def role(self, name: str) -> str:
         """What kind of parameter of the space a name is; `Role` or "algorithm"."""
@@ -238,7 +238,7 @@ def parse(data: object, folder: Path = Path()) -> Study:
     if "search" in values:
         values["search"] = searches.parse(values["search"])
     if "objective" in values:
-        values["objective"] = _parse_objective(values["objective"])
+        values["objective"] = objectives.parse(values["objective"])
     return Study(**values)
 
 
@@ -254,6 +254,7 @@ def to_data(study: Study) -> dict[str, Any]:
         "space": spaces.to_data(study.space),
         "search": searches.to_data(study.search),
         "objective": dataclasses.asdict(study.objective),
+        "scheduler": study.scheduler,
     }
     return {key: value for key, value in data.items() if value not in (None, {})}
 
@@ -311,13 +312,6 @@ def _expand(text: str) -> tuple[int, ...]:
             return ()
         seeds.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
     return tuple(seeds)
-
-
-def _parse_objective(data: object) -> Objective:
-    if not isinstance(data, Mapping):
-        raise StudyError(f"objective: got {show(data)}, allowed: a mapping")
-    _check_keys("objective.", data, [field.name for field in dataclasses.fields(Objective)])
-    return Objective(**data)
 
 
 # --- Checks ---------------------------------------------------------------------------------------
@@ -427,14 +421,3 @@ def _converted(where: str, convert: Any, value: Value) -> Value:
         return convert(value)
     except Unfit as error:
         raise StudyError(f"{where}: {error}") from error
-
-
-def _check_objective(objective: Objective) -> Objective:
-    if not isinstance(objective.metric, str):
-        raise StudyError(f"objective.metric: got {show(objective.metric)}, allowed: a name")
-    if objective.mode not in ("max", "min"):
-        raise StudyError(f"objective.mode: got {show(objective.mode)}, allowed: max min")
-    last = objective.last
-    if isinstance(last, bool) or not isinstance(last, int | float) or not 0 < last <= 1:
-        raise StudyError(f"objective.last: got {show(last)}, allowed: a number in (0, 1]")
-    return objective

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps import memory, runner, space, study
+from sweeps.pbt import Pbt
 from sweeps.runner import Backend, Shard
 from sweeps.space import StudyError
 from sweeps.study import Study
@@ -104,7 +105,11 @@ def best_points(what: Study, trials: pl.DataFrame) -> Table:
     )
     failed = trials.filter(status="failed").height
     waiting = trials.filter(status="waiting").height
-    notes = [f"{failed} trials failed"] * bool(failed) + [f"{waiting} not run"] * bool(waiting)
+    stopped = trials.filter(status="stopped").height
+    counts = {"trials failed": failed, "stopped early": stopped, "not run": waiting}
+    notes = [f"{count} {text}" for text, count in counts.items() if count]
+    if isinstance(what.rules, Pbt):
+        notes.append("parameters at the start; for what they became see decisions.parquet")
     table = Table(box=box.SIMPLE_HEAD, caption=", ".join(notes), caption_justify="left")
     for name in ("point", objective.metric, "lowest", "highest", "seeds"):
         table.add_column(name, justify="right")

@@ -250,8 +250,8 @@ def _clip(clip: Clip, level: int) -> str:
         f'<img class="clip" src="{inline(clip.gif)}" alt="{escape(clip.pair)}: the agent in '
         f'training on the left, under the shift on the right">'
         f"<figcaption>{escape(clip.text)}</figcaption>"
-        f'<img src="{inline(clip.strip)}" alt="{escape(clip.pair)}: frames under the shift">'
-        "</figure>"
+        f'<div class="frames"><img src="{inline(clip.strip)}" '
+        f'alt="{escape(clip.pair)}: frames under the shift"></div></figure>'
     )
 
 

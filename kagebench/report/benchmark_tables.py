@@ -11,7 +11,7 @@ SPLITS = ("train", "validation", "gap")
 # The first view has the metrics of the paper's table, then one view per metric has all statistics.
 PAPER = ("success_once", "distance", "progress", "return")
 _DECIMALS = {"distance": 1, "return": 0, "jump_count": 1}  # 3 for the others
-_ALL = "all metrics"
+_OVERVIEW = "overview"
 
 Key = tuple[str, str, str]
 
@@ -37,7 +37,7 @@ def table(
         label: what the table shows.
         published: `kagebench.benchmark.published.values`, shown below ours.
     """
-    contents = {_ALL: _together(rows, label, published or {})}
+    contents = {_OVERVIEW: _together(rows, label, published or {})}
     for metric in (*PAPER, *(name for name in METRICS if name not in PAPER)):
         contents[words(metric)] = _alone(rows, metric, f"{label}, {words(metric)}")
     return views(name, "columns", contents)

@@ -311,8 +311,9 @@ def interaction_chart(data: Entry, path: Path, about: Entry) -> None:
             axis.text(index, count - 1 - index, text, color=INK, fontsize=8, **_CENTER)
         axis.axis("off")
         if count > 3:
-            place = dict(x=count - 0.55, y=count - 0.75, ha="right", va="top")
-            axis.text(s=_EXPLANATION, color=REFERENCE, fontsize=8, linespacing=1.5, **place)
+            top, right = count - 0.75, count - 0.55
+            style: Any = {"color": REFERENCE, "fontsize": 8, "linespacing": 1.5}
+            axis.text(right, top, _EXPLANATION, ha="right", va="top", **style)
         page.save(path)
 
 
@@ -348,7 +349,7 @@ def _heat(
         if not numbers or np.isnan(value):
             continue
         corner = column - 0.5, row - 0.5
-        axis.add_patch(Rectangle(corner, 1, 1, fill=False, color="#e8e3d9", lw=0.6))
+        axis.add_patch(Rectangle(corner, 1, 1, fill=False, color="#e8e3d9", lw=0.6, clip_on=False))
         red, green, blue, _ = colors(scale(value))
         dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.55
         text = f"{value:+.2f}" if signed else f"{value:.2f}".removeprefix("0")

@@ -84,6 +84,10 @@ def test_what_training_does_not_have_is_switched_on_away_from_the_neutral_value(
     found = flatten(configure(train, {axis: 7}))
     assert found["npc.sprite_path"] == "sprites/elf" and found["npc.sprite_dir"] is None
     assert not flatten(configure(train, {axis: 0}))["npc.enabled"]
+    # A source that was there for nothing makes way.
+    train = configs.load({"base": "base-a", "npc": {"sprite_path": "sprites/elf"}})
+    found = flatten(configure(train, {axis: 7}))
+    assert found["npc.sprite_path"] is None and found["npc.sprite_dir"] == "sprites"
     assert neutral_value(find("camera.right_margin"), BASE_A) == 40
 
 

@@ -4,12 +4,13 @@ import dataclasses
 import math
 import re
 
+import jax
 import numpy as np
 import polars as pl
 import pytest
 
-from sweeps import driver, pbt, scheduled, store
-from sweeps.domains import Choice, StudyError, choice, conditional, loguniform, quantised, uniform
+from sweeps import driver, engine, pbt, scheduled, store
+from sweeps.domains import StudyError, choice, conditional, loguniform, quantised, uniform
 from sweeps.pbt import Pbt, Population, explore, tournament, truncation
 from sweeps.plan import Plan, Trial
 from sweeps.scheduler import Source
@@ -57,7 +58,9 @@ def test_nan_is_bottom_and_never_copied():
         (1, 1, 2, 3, 3),
         (1, 1, 2, 3, 1),
     }
-    assert {sources[0] for sources in draws(truncation, [NAN, NAN, NAN, NAN, 1.0], 0.4, "min")} == {0}
+    assert {sources[0] for sources in draws(truncation, [NAN, NAN, NAN, NAN, 1.0], 0.4, "min")} == {
+        0
+    }
     assert draws(truncation, [NAN, NAN], 0.2, "max", count=3) == [[0, 1]] * 3
 
 
@@ -160,9 +163,9 @@ def test_a_last_interval_may_be_shorter():
 
 
 def test_values_keep_the_types_of_their_fields():
-    configs = [toy_curves.Config(speed=1 + i % 2, whole=i + 1, flag=i > 2) for i in range(5)]
+    configs = [toy_curves.Config(speed=1 + i % 2, whole=9 * i + 9, flag=i > 2) for i in range(5)]
     plan = Plan(toy_runs.TOY, {"env": "toy"}, tuple(Trial(0, config) for config in configs))
-    space = {"speed": choice(1, 2), "whole": uniform(1, 9), "flag": choice(False, True)}
+    space = {"speed": choice(1, 2), "whole": uniform(1, 99), "flag": choice(False, True)}
     rules = Population(Pbt(1, resample=0.3), plan, Space(space))
     for clock in range(8):
         rules.decide([float(clock * i % 5) for i in range(5)])
@@ -210,8 +213,10 @@ def test_populations_that_cannot_be(space, changes, error):
 def test_members_share_an_environment():
     plan = toy_runs.curves(2)
     trials = (plan.trials[0], dataclasses.replace(plan.trials[1], env=1))
-    with pytest.raises(StudyError, match="^env: got 2, allowed: 1 environment under pbt$"):
-        Population(Pbt(1), dataclasses.replace(plan, trials=trials), Space({"speed": uniform(0, 1)}))
+    with pytest.raises(StudyError, match=r"^env: got 2, allowed: 1 environment under pbt$"):
+        Population(
+            Pbt(1), dataclasses.replace(plan, trials=trials), Space({"speed": uniform(0, 1)})
+        )
 
 
 # --- Running --------------------------------------------------------------------------------------
@@ -252,24 +257,21 @@ def test_copies_go_on_from_the_state_of_another(tmp_path, exploit):
     if exploit == "truncation":
         assert set(copied.group_by("clock").len()["len"]) == {2}
 
-
-def test_copies_have_randomness_of_their_own(tmp_path):
-    """Whoever was copied keeps its PRNG key, and no two members have the same."""
-    import jax
-
-    from sweeps import engine
-
-    plan = toy_runs.curves(6, num_updates=13)
-    plan = dataclasses.replace(
-        plan, trials=tuple(dataclasses.replace(t, seed=i) for i, t in enumerate(plan.trials))
-    )
-    assert engine and jax and plan and tmp_path
+    # A copy has random numbers of its own; a member that is itself throughout keeps those it had.
+    states = engine.load(driver.find_agent(tmp_path, 0)[0], task=toy_curves.TASK).state
+    keys = jax.random.key_data(states.key).tolist()
+    assert len({tuple(key) for key in keys}) == 6
+    for member in set(range(6)) - set(copied["trial"]):
+        key = jax.random.key(member)
+        for _ in range(13):
+            key = jax.random.split(key)[0]
+        assert jax.random.key_data(key).tolist() == keys[member]
 
 
 # --- The toy of the paper -------------------------------------------------------------------------
 
 
-def best_of_masks(folder, settings=None, space=None):
+def best_of_masks(folder, settings=None):
     """The final Q of two workers that each see one of two parameters, the better one."""
     masks = ((1.0, 0.0), (0.0, 1.0))
     configs = [toy_masks.Config(h0=h0, h1=h1) for h0, h1 in masks]
@@ -280,18 +282,17 @@ def best_of_masks(folder, settings=None, space=None):
     return store.read_metrics(folder).collect().tail(2)["q"].max()
 
 
-@pytest.mark.parametrize("exploit", ["truncation", "tournament"])
-def test_pbt_gets_to_the_optimum(tmp_path, exploit):
+def test_pbt_gets_to_the_optimum(tmp_path):
     for seed in range(3):
-        settings = Pbt(5, exploit, resample=0.5, metric="q", seed=seed)
-        print(best_of_masks(tmp_path / str(seed), settings))
+        settings = Pbt(5, resample=0.5, metric="q", seed=seed)
+        assert best_of_masks(tmp_path / str(seed), settings) > 1.195
 
 
 def test_it_takes_both_exploit_and_explore(tmp_path, monkeypatch):
     """Without one of them, a parameter stays at 0.9: Q = 1.2 - 0.81 at most."""
     with monkeypatch.context() as patch:
         patch.setattr(pbt, "explore", lambda value, *_: value)
-        print(best_of_masks(tmp_path / "exploit"))
+        assert best_of_masks(tmp_path / "exploit") == pytest.approx(0.39, abs=1e-3)
     # Nobody copies: every worker keeps its mask, as in a grid search.
     monkeypatch.setattr(pbt, "truncation", lambda scores, *_: list(range(len(scores))))
-    print(best_of_masks(tmp_path / "grid"))
+    assert best_of_masks(tmp_path / "grid") == pytest.approx(0.39, abs=1e-3)

@@ -18,7 +18,7 @@ import pytest
 from sweeps import chunks, engine, local, memory, merge, runner, space, store
 from sweeps.chunks import Chunk
 from sweeps.runner import Shard
-from sweeps.study import Study, dump
+from sweeps.study import Study, dump, parse, to_data
 
 SET = {
     **{"num_envs": 4, "num_steps": 8, "num_minibatches": 2, "update_epochs": 1},
@@ -235,7 +235,7 @@ def test_killed_again_and_again_it_ends_in_the_same_tables(finished, study, tmp_
 
 
 def test_a_finished_study_runs_nothing(finished, study, monkeypatch):
-    monkeypatch.setattr(local, "run_chunk", None)
+    monkeypatch.setattr(local, "run", None)
     runner.run(study, finished, progress=False)
 
 
@@ -278,6 +278,41 @@ def test_groups_of_different_programs(tmp_path):
     )
     limits = dict(zip(trials["trial"], trials["env.max_steps_in_episode"]))
     assert all(length <= limits[trial] for trial, length in lengths.iter_rows())
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "finished"),
+    [
+        ({"halving": {"eta": 3, "min_updates": 2}}, 2),
+        ({"asha": {"eta": 3, "slots": 2, "min_updates": 2}}, None),
+        ({"pbt": {"interval": 4}}, 6),
+    ],
+    ids=["halving", "asha", "pbt"],
+)
+def test_schedulers_of_a_study(tmp_path, scheduler, finished):
+    study = make_study(
+        scheduler=scheduler, space={"learning_rate": space.quantised(1e-4, 3e-4, 1e-4)}
+    )
+    assert parse(to_data(study)) == study
+    folder = runner.run(study, tmp_path / "x", progress=False)
+    trials = pl.read_parquet(folder / "trials.parquet")
+    assert set(trials["status"]) <= {"finished", "stopped"}
+    ended = trials.filter(status="finished")
+    assert ended.height == (finished or ended.height) >= 2
+    updates = (
+        pl.read_parquet(folder / "metrics.parquet").group_by("trial").agg(pl.col("update").max())
+    )
+    whole = updates.filter(pl.col("update") == pl.col("update").max())["trial"]
+    assert set(whole) == set(ended["trial"])
+    with pytest.raises(space.StudyError, match="cannot be cut into shards"):
+        runner.run(study, tmp_path / "y", shard=Shard(1, 2), progress=False)
+
+
+def test_a_scheduler_needs_its_trials_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "fit", in_pairs)
+    study = make_study(scheduler={"halving": {"eta": 3, "min_updates": 2}})
+    with pytest.raises(space.StudyError, match="its 6 trials run in one program, 2 fit into"):
+        runner.run(study, tmp_path / "x", progress=False)
 
 
 def test_uncovered_trials():

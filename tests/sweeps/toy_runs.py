@@ -1,9 +1,7 @@
-"""One small run under each scheduler; ``python -m tests.sweeps.toy_runs NAME FOLDER`` is slow.
-
-It saves after every update, so that it can be killed in the middle.
-"""
+"""One small run under each scheduler; ``python -m tests.sweeps.toy_runs NAME FOLDER`` is slow."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,6 +102,16 @@ def _metrics(folder: Path) -> pl.DataFrame:
     return store.read_metrics(folder).collect()
 
 
+def main(name: str, folder: Path) -> None:
+    """Run a case so slowly that it can be killed in the middle, saving after every update."""
+
+    def one_after_a_pause(*_: Any) -> int:
+        time.sleep(0.1)
+        return 1
+
+    engine.next_count = one_after_a_pause
+    run(name, folder, checkpoint_seconds=0)
+
+
 if __name__ == "__main__":
-    engine.CAPACITY = 1
-    run(sys.argv[1], Path(sys.argv[2]), checkpoint_seconds=0)
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,249 @@
+"""``kagebench sweep report``: a page from a finished study, with its tables and plots beside it."""
+
+import json
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import polars as pl
+import tyro
+from rich.console import Console
+
+from kagebench.benchmark.files import write_whole
+from kagebench.commands.report import MARKER, PAGE, replacing_folder
+from kagebench.report import benchmark_words, study_charts, study_page, study_summary
+from kagebench.report.study_words import TOLERANCES, Findings, percent, rest
+from sweeps import analysis, anova, space
+from sweeps.analysis import Results
+from sweeps.scales import Scale
+from sweeps.search import Grid
+from sweeps.store import write_json
+
+FILES = {
+    "points.csv": "all points: status, score with interval, seeds, parameters",
+    "points.parquet": "the same with types",
+    "incomplete.csv": "trials without a score",
+    "effects.csv": "mean score in the bins of every parameter",
+    "importance.csv": "shares of the variance: parameters and pairs",
+    "tuning.csv": "score of the best of k points",
+    "curves.csv": "learning curves of all points",
+    "study.yaml": "the study",
+    "summary.md": "the page in short, with the plots",
+}
+KEYS = ("parameter", "other")
+
+
+@dataclass(frozen=True)
+class Args:
+    """Write a page that needs no network about a study, with its tables and plots beside it."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder of the study, as `kagebench sweep run` or `merge` wrote it."""
+    out: Path | None = None
+    """Folder of the page; by default `report` in that of the study. An earlier page is replaced."""
+
+
+def run(args: Args) -> None:
+    """Read, compute, draw, write.
+
+    Raises:
+        ValueError: there is no study with a finished point, or the page cannot be written.
+    """
+    console = Console(highlight=False, markup=False)
+    target = args.out or args.folder / "report"
+    with console.status("statistics"):
+        results = analysis.read(args.folder)
+        curves, lengths = read_curves(results)
+        found = find(results, lengths)
+    with console.status("plots"), replacing_folder(target) as folder:
+        command = command_line(args)
+        plots = draw(folder, results, found, curves)
+        files = write_tables(folder, results, found, curves)
+        summary = study_summary.markdown(found, plots, command)
+        write_whole(folder / "summary.md", summary)
+        files |= {f"{name}.png": study_page.PLOTS[name] for name in plots}
+        write_whole(folder / PAGE, study_page.html(found, plots, files, command))
+        write_json(folder / MARKER, {"command": command})
+    size = (target / PAGE).stat().st_size / 1e6
+    console.print(f"page: {target / PAGE} ({size:.1f} MB)", soft_wrap=True)
+
+
+def command_line(args: Args) -> str:
+    """The command that does the same as these options."""
+    words = ["kagebench", "sweep", "report", str(args.folder)]
+    return shlex.join(words + (["--out", str(args.out)] if args.out else []))
+
+
+# --- Statistics -----------------------------------------------------------------------------------
+
+
+def read_curves(results: Results) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Learning curves, and how long points ran."""
+    metrics = analysis.read_metrics(results)
+    return analysis.curves(results, metrics), analysis.lengths(metrics)
+
+
+def find(results: Results, lengths: pl.DataFrame) -> Findings:
+    """The statistics of a study."""
+    what, scores = results.study, results.scores
+    names, scales = list(what.space), results.scales
+    places = points_on(scales, results.finished)
+    compared = len(scores) > 1
+    chosen = analysis.first_shares(scores, results.sign)
+    points = results.finished.with_columns(
+        pl.Series("chosen", [None] * len(scores) if chosen is None else chosen, pl.Float64)
+    )
+    columns = ("point", "score", "low", "high", "lowest", "highest", "chosen", *names)
+    noise = anova.noise_share(scores)
+    status = results.points["status"]
+    incomplete = results.trials.filter(pl.col("score").is_null())
+    return Findings(
+        name=results.folder.resolve().name,
+        setting=f"{what.algorithm or 'several algorithms'} on {what.env or 'several environments'}",
+        search=what.search.method,
+        metric=what.objective.metric,
+        mode=what.objective.mode,
+        share=what.objective.last,
+        seeds=what.seeds,
+        num_points=results.points.height,
+        num_failed=results.num_failed,
+        num_missing=int((status == "missing").sum()),
+        stopped=lengths["group"].is_duplicated().any(),
+        envs=1 if what.env else len(what.space["env"].values),  # pyright: ignore
+        parameters=names,
+        points=points[results.ranking].select(columns),
+        tuning=analysis.tuning(results),
+        within=[analysis.share_within(results, tolerance)[0] for tolerance in TOLERANCES],
+        effects=anova.effects(scales if compared else {}, places, scores, results.exact),
+        importance=anova.importance(scales if compared else {}, places, scores, results.exact),
+        noise=None if np.isnan(noise) else noise,
+        exact=results.exact,
+        incomplete=incomplete.select("trial", "point", "seed", "status", *names),
+        lengths=lengths,
+        facts=facts(results),
+    )
+
+
+def facts(results: Results) -> dict[str, str]:
+    """Name -> how the study was made."""
+    what, folder = results.study, results.folder
+    changes = space.describe_point(dict(what.set))
+    domains = {
+        name: space.describe(domain)
+        + "".join(
+            f", only with {parent} = {' or '.join(map(space.text, values))}"
+            for parent, values in domain.when.items()
+        )
+        for name, domain in what.space.domains.items()
+    }
+    path = folder / "env.json"
+    machine = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    search = {} if isinstance(what.search, Grid) else vars(what.search)
+    return {
+        "algorithm": f"{what.algorithm or 'see below'}, preset {what.preset}",
+        "environment": what.env or "see below",
+        **({"changes": changes} if changes else {}),
+        **domains,
+        "search": ", ".join([what.search.method, *(f"{k} {v}" for k, v in search.items())]),
+        "seeds": ", ".join(map(str, what.seeds)),
+        **benchmark_words.machine(machine),
+    }
+
+
+def points_on(scales: Mapping[str, Scale], points: pl.DataFrame) -> dict[str, np.ndarray]:
+    """Where points are on every axis."""
+    return {name: scale.places(points[name]) for name, scale in scales.items()}
+
+
+# --- What is written ------------------------------------------------------------------------------
+
+
+def draw(folder: Path, results: Results, found: Findings, curves: pl.DataFrame) -> dict[str, Path]:
+    """Draw all plots that there are points for; name -> file."""
+    plots = {name: folder / f"{name}.png" for name in study_page.PLOTS}
+    scores, sign, label = results.scores.mean(axis=1), results.sign, found.metric
+    ranked = found.points["point"].to_list()
+    if not curves.is_empty():
+        study_charts.curves(curves, landmarks(ranked), label, plots["curves"])
+    if len(ranked) > 1:
+        best = found.best["score"]
+        lines = {
+            f"best {'-' if sign > 0 else '+'} {percent(share)}": best - sign * share * abs(best)
+            for share in TOLERANCES
+        }
+        everything = np.concatenate([scores, np.full(found.num_failed, np.nan)])
+        study_charts.tuning(found.tuning, everything, sign, lines, label, plots["tuning"])
+    if len(ranked) > 1 and results.scales:
+        draw_parameters(results, found, scores, plots)
+    return {name: path for name, path in plots.items() if path.exists()}
+
+
+def landmarks(ranked: Sequence[int]) -> dict[str, int]:
+    """The best, the median and the worst point, as far as they are different ones."""
+    rows = {"best": 0, "median": (len(ranked) - 1) // 2, "worst": len(ranked) - 1}
+    chosen = {row: name for name, row in reversed(rows.items())}
+    return {f"{name} (point {ranked[row]})": ranked[row] for row, name in sorted(chosen.items())}
+
+
+def draw_parameters(
+    results: Results, found: Findings, scores: np.ndarray, plots: Mapping[str, Path]
+) -> None:
+    """Draw what parameters do."""
+    scales, sign, label = results.scales, results.sign, found.metric
+    tried = results.points.filter(pl.col("status") != "missing")
+    score = pl.when(status="finished").then("score")
+    clouds = [
+        tried.select(
+            pl.lit(name).alias("parameter"),
+            pl.Series("place", scale.places(tried[name])),
+            score.alias("score"),
+            pl.lit(bool(scale.levels)).alias("discrete"),
+        ).filter(pl.col("place").is_not_nan())
+        for name, scale in scales.items()
+    ]
+    logs = [name for name, scale in scales.items() if scale.log]
+    study_charts.effects(found.effects, pl.concat(clouds), logs, label, plots["effects"])
+    places = points_on(scales, results.finished)
+    if found.main.height:
+        pair = pl.DataFrame()
+        if len(scales) > 1:
+            pair = anova.pair_means(scales, places, results.scores, *first_pair(found), found.exact)
+        study_charts.importance(found.importance, rest(found), pair, label, plots["importance"])
+    units = {name: scale.unit(places[name]) for name, scale in scales.items()}
+    ticks = {name: scale.ticks() for name, scale in scales.items()}
+    study_charts.parallel(pl.DataFrame(units), scores, sign, ticks, label, plots["parallel"])
+
+
+def first_pair(found: Findings) -> tuple[str, str]:
+    """The two parameters that explain most together, the more important one first."""
+    alone = dict(found.importance.filter(pl.col("other").is_null()).select(KEYS[0], "share").rows())
+    pairs = found.importance.filter(pl.col("other").is_not_null())
+
+    def together(row: tuple[str, str, float | None]) -> float:
+        return sum(share or 0.0 for share in (row[2], alone[row[0]], alone[row[1]]))
+
+    one, two, _ = max(pairs.select(*KEYS, "share").iter_rows(), key=together)
+    return (one, two) if (alone[one] or 0.0) >= (alone[two] or 0.0) else (two, one)
+
+
+def write_tables(
+    folder: Path, results: Results, found: Findings, curves: pl.DataFrame
+) -> dict[str, str]:
+    """Write all tables; name -> what it holds."""
+    tables = {
+        "points.csv": results.points,
+        "incomplete.csv": found.incomplete,
+        "effects.csv": found.effects,
+        "importance.csv": found.importance,
+        "tuning.csv": found.tuning,
+        "curves.csv": curves,
+    }
+    for name, frame in tables.items():
+        write_whole(folder / name, frame.write_csv())
+    results.points.write_parquet(folder / "points.parquet")
+    shutil.copyfile(results.folder / "study.yaml", folder / "study.yaml")
+    return FILES

@@ -1,0 +1,327 @@
+"""What a study's page says: its findings, and the sentences and numbers about them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import polars as pl
+
+TOLERANCES = (0.05, 0.10)
+_NONE = "–"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The statistics of a study.
+
+    Attributes:
+        name: of the study.
+        setting: what was trained on what, in words.
+        search: how points were chosen: "grid", "random", "sobol" or "optuna".
+        metric, mode: of scores, and whether high or low ones are good.
+        share: of the last updates that make a score.
+        seeds: of every point.
+        num_points, num_failed, num_missing: all points, those with a failed seed, those with a seed
+            that has not been run.
+        stopped: whether a scheduler stopped points before the end.
+        envs: number of environments.
+        parameters: names.
+        points: finished points, the best first: point, score, low, high (null for one seed),
+            lowest, highest, chosen (share of the halves of the seeds that choose it, null for few
+            seeds), then the parameters.
+        tuning: of `sweeps.analysis.tuning`.
+        within: how many points are near the best, per entry of `TOLERANCES`.
+        effects, importance: of `sweeps.anova`.
+        noise: share of the variance of scores that seeds cause, None if unknown.
+        exact: whether shares are those of a full grid.
+        incomplete: trials without a score: trial, point, seed, status, then the parameters.
+        lengths: of `sweeps.analysis.lengths`.
+        facts: name -> how the study was made.
+    """
+
+    name: str
+    setting: str
+    search: str
+    metric: str
+    mode: Literal["max", "min"]
+    share: float
+    seeds: Sequence[int]
+    num_points: int
+    num_failed: int
+    num_missing: int
+    stopped: bool
+    envs: int
+    parameters: Sequence[str]
+    points: pl.DataFrame
+    tuning: pl.DataFrame
+    within: Sequence[int]
+    effects: pl.DataFrame
+    importance: pl.DataFrame
+    noise: float | None
+    exact: bool
+    incomplete: pl.DataFrame
+    lengths: pl.DataFrame
+    facts: Mapping[str, str]
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The first point."""
+        return self.points.row(0, named=True)
+
+    @property
+    def num_tried(self) -> int:
+        """Points that finished or failed."""
+        return self.points.height + self.num_failed
+
+    @property
+    def reestimate(self) -> float | None:
+        """Score of the best point on seeds that had no part in choosing it."""
+        return self.tuning["reestimate"][-1]
+
+    @property
+    def main(self) -> pl.DataFrame:
+        """Shares of the parameters, the largest first, as far as they are known."""
+        return self.importance.filter(pl.col("other").is_null() & pl.col("share").is_not_null())
+
+    @property
+    def pairs(self) -> pl.DataFrame:
+        """Shares of pairs, the largest first, as far as they are known."""
+        return self.importance.filter(pl.col("other").is_not_null() & pl.col("share").is_not_null())
+
+
+# --- Numbers --------------------------------------------------------------------------------------
+
+
+def number(value: float | None) -> str:
+    """A score as text."""
+    if value is None:
+        return _NONE
+    return f"{value:z,.0f}" if abs(value) >= 9999.5 else f"{value:z.4g}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """The ends of an interval as text, nothing if there is none."""
+    return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
+
+
+def percent(share: float | None) -> str:
+    """A share as text; less than nothing is chance."""
+    if share is None:
+        return _NONE
+    shown = max(100.0 * share, 0.0)
+    return f"{shown:.0f} %" if shown >= 9.95 or shown % 1 == 0.0 else f"{shown:.1f} %"
+
+
+def value(cell: Any) -> str:
+    """A value of a parameter as text."""
+    if cell is None:
+        return _NONE
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def rest(found: Findings) -> dict[str, float]:
+    """What parameters alone do not explain: name -> share; nothing where it cannot be summed."""
+    known = {} if found.noise is None else {"seeds": found.noise}
+    everywhere = set(found.importance["points"]) == {found.points.height}
+    if not everywhere or found.importance["share"].null_count():
+        return known
+    positive = [[max(share, 0.0) for share in part["share"]] for part in (found.main, found.pairs)]
+    pairs = {"all pairs": sum(positive[1])} if found.pairs.height else {}
+    left = 1.0 - sum(positive[0]) - sum(positive[1]) - sum(known.values())
+    return pairs | known | {"everything else": max(left, 0.0)}
+
+
+# --- Sentences ------------------------------------------------------------------------------------
+
+
+def lead(found: Findings) -> str:
+    """What the study is, in two sentences."""
+    good = "high" if found.mode == "max" else "low"
+    count = f"{found.num_points:,} point{'s' * (found.num_points != 1)}"
+    seeds = f"{len(found.seeds)} seed{'s' * (len(found.seeds) != 1)}"
+    chosen = "all combinations" if found.search == "grid" else f"{found.search} search"
+    return (
+        f"{found.setting}: {count} ({chosen}), {seeds} each. A score is the mean {found.metric} "
+        f"over the last {100 * found.share:g} % of a trial's updates; {good} scores are good."
+    )
+
+
+def warnings(found: Findings) -> list[str]:
+    """What a reader must know before reading on."""
+    texts = []
+    if found.num_missing:
+        texts.append(
+            f"Unfinished: {found.num_missing:,} of {found.num_points:,} points have trials that "
+            "have not been run. The page shows the others."
+        )
+    if found.stopped:
+        texts.append(
+            "A scheduler stopped points early. Their scores are those at which they were stopped, "
+            "so that averages over points mix short and long runs."
+        )
+    if found.search == "optuna":
+        texts.append(
+            "Optuna chose points near those that were good before. Averages, shares and the effort "
+            "of tuning below are those of the points it chose, not of the space."
+        )
+    if len(found.seeds) == 1:
+        texts.append(
+            "One seed: nothing here can be told from luck. Intervals and a fair estimate of the "
+            "best point need more seeds."
+        )
+    if found.envs > 1:
+        texts.append(f"Scores on {found.envs} environments stand in one ranking.")
+    return texts
+
+
+def numbers(found: Findings) -> list[tuple[str, str, str]]:
+    """Large numbers: CSS class, number, what it is."""
+    best = found.best
+    ends = interval(best["low"], best["high"])
+    cards = [
+        (
+            "train",
+            number(best["score"]),
+            f"best point, mean {found.metric}{f' {ends}' if ends else ''}; flattered by being the "
+            f"best of {found.points.height:,}",
+        )
+    ]
+    if found.reestimate is not None:
+        cards.append(
+            ("train", number(found.reestimate), "the same on seeds that did not choose it")
+        )
+    median = found.points["score"].median()
+    cards.append(("", number(float(median)), "the median point"))  # pyright: ignore
+    near = found.within[0] / found.num_tried
+    cards.append(
+        ("", percent(near), f"of the points are within {percent(TOLERANCES[0])} of the best")
+    )
+    if found.num_failed:
+        cards.append(("shift", f"{found.num_failed:,}", "points failed, with one seed or more"))
+    if found.main.height:
+        first = found.main.row(0, named=True)
+        cards.append(
+            ("", percent(first["share"]), f"of the variance comes from {first['parameter']} alone")
+        )
+    return cards
+
+
+def selection(found: Findings) -> str:
+    """What being the best of many is worth."""
+    text = (
+        "Interval: 95 %, percentile bootstrap over seeds, all points with the same seeds. The best "
+        f"of {found.points.height:,} points is also the luckiest, so its score is too good on "
+        "average, and its interval does not know that. "
+    )
+    if found.reestimate is None:
+        return text + "With four seeds or more, one half of them can choose and the other judge."
+    best, fair = found.best["score"], found.reestimate
+    return text + (
+        f"Chosen on one half of the seeds and judged on the other, over all ways to halve them, "
+        f"the best point scores {number(fair)} instead of {number(best)}. Chosen: in how many of "
+        "these halves the point comes first."
+    )
+
+
+def effort(found: Findings) -> str:
+    """How much tuning is needed."""
+    counts = " and ".join(
+        f"{count:,} ({percent(count / found.num_tried)}) within {percent(tolerance)}"
+        for count, tolerance in zip(found.within, TOLERANCES, strict=True)
+    )
+    text = f"Of {found.num_tried:,} points, {counts} of the best score. "
+    needed = enough(found)
+    if needed:
+        text += (
+            f"The best of {needed:,} point{'s' * (needed != 1)} at random comes within "
+            f"{percent(TOLERANCES[0])} on average. "
+        )
+    text += (
+        "Right: expected score of the best of k of these points, from order statistics without "
+        "replacement (Dodge et al. 2019, Tang et al. 2020); band: where 95 % of such searches end. "
+    )
+    if found.reestimate is not None:
+        text += (
+            "Solid: the same, judged on seeds that did not choose; what is to be expected of a "
+            "search (Bouthillier et al. 2021). "
+        )
+    if found.num_failed:
+        text += (
+            f"The {found.num_failed:,} failed points count as the worst score, and are never near "
+            "the best."
+        )
+    return text.strip()
+
+
+def enough(found: Findings) -> int | None:
+    """How many points at random come within the first tolerance of the best, on average."""
+    best = found.best["score"]
+    sign = 1.0 if found.mode == "max" else -1.0
+    reach = sign * best - TOLERANCES[0] * abs(best)
+    good = found.tuning.filter(sign * pl.col("expected") >= reach)
+    return None if good.is_empty() else good["k"][0]
+
+
+def marginals(found: Findings) -> str:
+    """What the panels of effects show."""
+    text = (
+        "Grey: points. Blue: their mean in bins of equal size, or per value; band or bar: 95 % "
+        "bootstrap interval over "
+    )
+    text += "seeds." if found.exact else "points and seeds."
+    if found.num_failed:
+        text += " Red crosses at the bottom: points that failed, without a mean."
+    return text
+
+
+def shares(found: Findings) -> str:
+    """What importance is."""
+    if found.exact:
+        text = (
+            "Functional analysis of variance (Hutter et al. 2014) of the full grid, exact: the "
+            "share of the variance of point scores that a parameter explains alone, and that two "
+            "explain only together. "
+        )
+        if found.noise is not None:
+            text += "What seeds cause by chance is subtracted. "
+    else:
+        text = (
+            "Functional analysis of variance (Hutter et al. 2014): the share of the variance of "
+            "point scores that a parameter explains alone, and that two explain only together. "
+            "Estimated between bins, less what bins explain by chance, so that a parameter without "
+            "influence is at 0, give or take the error. "
+        )
+    text += "±: standard error, jackknife. "
+    if found.noise is not None:
+        text += f"Seeds cause {percent(found.noise)} of the variance. "
+    if found.num_failed:
+        text += "Failed points are left out. "
+    if found.main.height and found.importance["points"].n_unique() > 1:
+        text += (
+            "Of a parameter that exists at some points only, it is the share among these points. "
+        )
+    return text.strip()
+
+
+def rungs(found: Findings) -> str:
+    """When points were stopped, in words; nothing if none was."""
+    groups = found.lengths.partition_by("group", maintain_order=True)
+    texts = []
+    for frame in groups:
+        if frame.height > 1:
+            ends = [f"{count:,} after {at:,}" for _, at, count in frame.iter_rows()]
+            where = f"group {frame['group'][0]}: " if len(groups) > 1 else ""
+            texts.append(f"{where}{', '.join(ends)} updates")
+    return f"Points ended: {'; '.join(texts)}." if texts else ""
+
+
+CURVES = (
+    "Colour: mean over seeds, and their range. Grey: other points. Averages of sixtieths of the "
+    "longest run."
+)
+PARALLEL = (
+    "A line is a point, from its parameters to its score; the darker, the better. Red: the best. "
+    "Places of discrete values are spread a little."
+)

@@ -1,0 +1,331 @@
+"""Which parameters matter: mean scores along each one, and shares of the variance.
+
+The functional analysis of variance (Hoeffding 1948; for hyper-parameters: Hutter, Hoos and
+Leyton-Brown 2014) splits the variance of the scores over the space into main effects of parameters,
+interactions of pairs, and what is left:
+
+    V_i  = Var E[f | x_i]        V_ij = Var E[f | x_i, x_j] - V_i - V_j
+
+A full grid gives all of these exactly. Otherwise they are estimated from the points themselves, as
+variance between bins (Pearson's correlation ratio; Plischke, Borgonovo and Smith 2013), without a
+model such as a random forest in between. Bins explain some variance by chance; the part to be
+expected is subtracted (epsilon squared: Kelley 1935), so that a parameter without influence has 0
+on average, and sometimes a little less. Where there are points enough, the main effects of the
+other parameters, in coarse bins, are taken out first, which makes small shares visible.
+
+Arguments that all functions share: P points with S seeds each,
+
+    scales   parameter -> its axis
+    places   parameter -> where the points are on it [P], NaN where it does not exist
+    scores   [P, S]
+    exact    whether the points are a full grid
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import polars as pl
+
+from kagebench import stats
+from sweeps.scales import Scale, short
+
+RESAMPLES = 2000
+FEWEST = 8  # points, below which no share is estimated
+_FOLDS = 20
+_ABSENT = -1
+
+Places = Mapping[str, np.ndarray]
+Scales = Mapping[str, Scale]
+
+
+# --- Mean scores along a parameter ----------------------------------------------------------------
+
+
+def effects(
+    scales: Scales, places: Places, scores: np.ndarray, exact: bool, resamples: int = RESAMPLES
+) -> pl.DataFrame:
+    """Mean score in every bin of every parameter, with 95 % bootstrap intervals.
+
+    Bins are the levels of a discrete parameter, else quantiles with equally many points. Intervals
+    draw seeds with replacement, and points of the bin too unless they are all there are.
+
+    Returns:
+        one row per bin: parameter, label, place (of the level, or the median), first, last (ends
+        of the bin), mean, low, high (NaN for one score), points.
+    """
+    rows = []
+    for name, scale in scales.items():
+        codes = level_codes(scale, places[name])
+        if not scale.levels:
+            codes = bins(scale, places[name], num_bins(int((codes >= 0).sum())))
+        for code in range(codes.max(initial=_ABSENT) + 1):
+            rows.append(_effect(scale, places[name], scores, codes == code, exact, resamples))
+    return pl.DataFrame(rows, schema=_EFFECTS, orient="row")
+
+
+_EFFECTS = {
+    **{"parameter": pl.String, "label": pl.String},
+    **dict.fromkeys(("place", "first", "last", "mean", "low", "high"), pl.Float64),
+    "points": pl.Int64,
+}
+
+
+def _effect(
+    scale: Scale,
+    places: np.ndarray,
+    scores: np.ndarray,
+    here: np.ndarray,
+    exact: bool,
+    resamples: int,
+) -> tuple[str | float | int, ...]:
+    values, found = scores[here], places[here]
+    first, last = found.min(), found.max()
+    crossed = values.T if exact else values
+    low, high = stats.bootstrap(crossed, resamples=resamples, resample_levels=not exact)
+    if crossed.size == 1 or (exact and len(crossed) == 1):
+        low = high = np.nan
+    place = float(np.median(found))
+    ends = float(first), float(last), float(values.mean()), float(low), float(high)
+    return scale.name, _label(scale, first, last), place, *ends, len(values)
+
+
+# --- Shares of the variance -----------------------------------------------------------------------
+
+
+def importance(scales: Scales, places: Places, scores: np.ndarray, exact: bool) -> pl.DataFrame:
+    """Shares of the variance of point scores: main effects, then pairs, the largest first.
+
+    A share of a parameter that exists at some points only, and of its pairs, is one of the variance
+    among these points.
+
+    Returns:
+        one row per parameter and pair: parameter, other (null for a main effect), share (null
+        where there are too few points), error (its standard error, from leaving out twentieths of
+        the points, of a grid its seeds, in turn; null where there are too few), points.
+    """
+    design = _Design.make(scales, places, exact)
+    terms = [(name,) for name in scales] + list(combinations(scales, 2))
+    shares = _all_shares(design, terms, scores, np.ones(len(scores), bool))
+    errors = _errors(design, terms, scores)
+    rows = []
+    for term, share, error in zip(terms, shares, errors, strict=True):
+        name, other = term if len(term) == 2 else (*term, None)
+        rows.append((name, other, share, error, int(design.exist(term).sum())))
+    types = {"parameter": pl.String, "other": pl.String, "share": pl.Float64, "error": pl.Float64}
+    frame = pl.DataFrame(rows, schema=types | {"points": pl.Int64}, orient="row")
+    main = pl.col("other").is_not_null()
+    return frame.fill_nan(None).sort(main, -pl.col("share"), nulls_last=True, maintain_order=True)
+
+
+def seed_noise(scores: np.ndarray) -> float:
+    """Variance of the mean score of a point that its seeds cause; NaN for one seed or point.
+
+    What all points have in common under a seed does not count: points are compared under the same
+    seeds.
+    """
+    points, seeds = scores.shape
+    if points < 2 or seeds < 2:
+        return np.nan
+    rest = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
+    return float((rest**2).sum() / ((points - 1) * (seeds - 1)) / seeds)
+
+
+def noise_share(scores: np.ndarray) -> float:
+    """Share of the variance of point scores that seeds cause; NaN if it is unknown."""
+    variance = scores.mean(axis=1).var(ddof=1) if len(scores) > 1 else 0.0
+    return min(seed_noise(scores) / variance, 1.0) if variance > 0.0 else np.nan
+
+
+def pair_means(
+    scales: Scales, places: Places, scores: np.ndarray, parameter: str, other: str, exact: bool
+) -> pl.DataFrame:
+    """Mean score in the bins of two parameters together, of points where both exist.
+
+    Returns:
+        one row per pair of bins with points: parameter, other, a, b (numbers of the bins),
+        label_a, label_b, mean, points.
+    """
+    design = _Design.make(scales, places, exact)
+    codes = [design.coarse[name] for name in (parameter, other)]
+    here = design.exist((parameter, other))
+    labels = [
+        _labels(scales[name], places[name][here], code[here])
+        for name, code in zip((parameter, other), codes)
+    ]
+    return (
+        pl.DataFrame({"a": codes[0][here], "b": codes[1][here], "mean": scores.mean(axis=1)[here]})
+        .group_by("a", "b")
+        .agg(pl.col("mean").mean(), pl.len().cast(pl.Int64).alias("points"))
+        .sort("a", "b")
+        .select(
+            pl.lit(parameter).alias("parameter"),
+            pl.lit(other).alias("other"),
+            *("a", "b"),
+            pl.col("a").replace_strict(labels[0], return_dtype=pl.String).alias("label_a"),
+            pl.col("b").replace_strict(labels[1], return_dtype=pl.String).alias("label_b"),
+            *("mean", "points"),
+        )
+    )
+
+
+def _labels(scale: Scale, places: np.ndarray, codes: np.ndarray) -> dict[int, str]:
+    """Number of a bin -> its values in words."""
+    found = {}
+    for code in np.unique(codes).tolist():
+        here = places[codes == code]
+        found[code] = _label(scale, here.min(), here.max())
+    return found
+
+
+def _label(scale: Scale, first: float, last: float) -> str:
+    ends = [
+        scale.labels[int(end)] if scale.levels else short(end)
+        for end in ([first] if first == last else [first, last])
+    ]
+    return " to ".join(ends)
+
+
+# --- Bins -----------------------------------------------------------------------------------------
+
+
+def num_bins(points: int) -> int:
+    """Bins of a continuous parameter."""
+    return int(np.clip(round(points**0.5), 2, 10))
+
+
+def num_coarse_bins(points: int) -> int:
+    """Bins of each of two parameters together, and of those that are taken out."""
+    return int(np.clip((points / 6) ** 0.5, 2, 6))
+
+
+def level_codes(scale: Scale, places: np.ndarray) -> np.ndarray:
+    """Levels that occur, numbered in order: int [P], -1 where the parameter does not exist."""
+    codes = np.full(len(places), _ABSENT)
+    exists = ~np.isnan(places)
+    codes[exists] = np.unique(places[exists], return_inverse=True)[1]
+    return codes
+
+
+def bins(scale: Scale, places: np.ndarray, count: int) -> np.ndarray:
+    """Bins with equally many points as far as possible: int [P], -1 where absent.
+
+    Equal values are in one bin, and levels without an order are bins of their own.
+    """
+    codes = level_codes(scale, places)
+    if not scale.ordered or codes.max(initial=_ABSENT) < count:
+        return codes
+    exists = codes >= 0
+    ordered = np.sort(codes[exists])
+    cuts = ordered[[len(ordered) * part // count for part in range(1, count)]]
+    codes[exists] = np.unique(
+        np.searchsorted(cuts, codes[exists], side="right"), return_inverse=True
+    )[1]
+    return codes
+
+
+# --- Nested models --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Bins of all points, fine for a parameter alone, coarse for two together."""
+
+    fine: Mapping[str, np.ndarray]
+    coarse: Mapping[str, np.ndarray]
+    exact: bool
+
+    @classmethod
+    def make(cls, scales: Scales, places: Places, exact: bool) -> "_Design":
+        codes = {name: level_codes(scale, places[name]) for name, scale in scales.items()}
+        if exact:
+            return cls(codes, codes, exact)
+        sizes = {name: int((found >= 0).sum()) for name, found in codes.items()}
+        fine, coarse = (
+            {name: bins(scale, places[name], count(sizes[name])) for name, scale in scales.items()}
+            for count in (num_bins, num_coarse_bins)
+        )
+        return cls(fine, coarse, exact)
+
+    def exist(self, term: Sequence[str]) -> np.ndarray:
+        """Points where all parameters of a term exist."""
+        return np.all([self.fine[name] >= 0 for name in term], axis=0)
+
+    def rest(self, term: Sequence[str], here: np.ndarray) -> list[np.ndarray]:
+        """Coarse bins of the other parameters that exist at all these points."""
+        others = (found[here] for name, found in self.coarse.items() if name not in term)
+        return [found for found in others if not self.exact and (found >= 0).all()]
+
+
+def _all_shares(
+    design: _Design, terms: Sequence[Sequence[str]], scores: np.ndarray, keep: np.ndarray
+) -> np.ndarray:
+    means = scores.mean(axis=1)
+    noise = seed_noise(scores) if design.exact and scores.shape[1] > 1 else 0.0
+    return np.array([_share(design, term, means, noise, keep) for term in terms])
+
+
+def _share(
+    design: _Design, term: Sequence[str], means: np.ndarray, noise: float, keep: np.ndarray
+) -> float:
+    """Variance that a term explains beyond its parts, as a share of all; NaN if unknown."""
+    here = design.exist(term) & keep
+    values = means[here] - means[here].mean() if here.any() else means[here]
+    size, total = len(values), float(values @ values)
+    # Equal scores may differ by rounding.
+    if total <= size * (1e-12 * np.abs(means).max(initial=0.0)) ** 2:
+        return np.nan
+    chosen = design.fine if len(term) == 1 else design.coarse
+    parts = [chosen[name][here] for name in term]
+    cells = np.unique(np.stack(parts), axis=1, return_inverse=True)[1].ravel()
+    own = parts if len(term) == 2 else []
+    base = _Fit.of([*own, *design.rest(term, here)], values)
+    if base.rank > size / 5:
+        base = _Fit.of(own, values)
+    full = _Fit.of([*base.columns, cells], values)
+    if design.exact:
+        added = full.rank - base.rank
+        return (base.error - full.error - added * noise) / total if added else np.nan
+    if size < FEWEST or full.rank > size / 2 or full.rank == base.rank:
+        return np.nan
+    by_chance = (full.rank - base.rank) * full.error / (size - full.rank)
+    # So much of any function is taken out together with the parts, in points drawn at random.
+    left = 1.0 - base.rank / size
+    return (base.error - full.error - by_chance) / total / left
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Least squares on bins: sum of squared residuals and rank."""
+
+    columns: list[np.ndarray]
+    error: float
+    rank: int
+
+    @classmethod
+    def of(cls, columns: list[np.ndarray], values: np.ndarray) -> "_Fit":
+        ones = np.ones((len(values), 1))
+        design = np.hstack([ones, *(np.eye(column.max() + 1)[column] for column in columns)])
+        gram, target = design.T @ design, design.T @ values
+        solution, _, rank, _ = np.linalg.lstsq(gram, target, rcond=1e-9)
+        return cls(columns, float(values @ values - solution @ target), int(rank))
+
+
+def _errors(design: _Design, terms: Sequence[Sequence[str]], scores: np.ndarray) -> np.ndarray:
+    """Standard errors of all shares: grouped jackknife (Quenouille 1956; Tukey 1958)."""
+    points, seeds = scores.shape
+    everything = np.ones(points, bool)
+    if design.exact:
+        parts = [np.delete(scores, seed, axis=1) for seed in range(seeds if seeds > 2 else 0)]
+        found = [_all_shares(design, terms, part, everything) for part in parts]
+    else:
+        folds = min(_FOLDS, points)
+        fold = np.random.default_rng(0).permutation(points) % folds
+        kept = [fold != number for number in range(folds)]
+        found = [_all_shares(design, terms, scores, keep) for keep in kept]
+    if len(found) < 2:
+        return np.full(len(terms), np.nan)
+    estimates = np.stack(found)
+    spread = ((estimates - estimates.mean(axis=0)) ** 2).sum(axis=0)
+    return np.sqrt((len(found) - 1) / len(found) * spread)

@@ -1,0 +1,86 @@
+"""Folders of finished studies, made without training: scores are given by a function."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from sweeps import space
+from sweeps.collect import column
+from sweeps.search import Random
+from sweeps.space import Point
+from sweeps.study import Study, dump
+
+UPDATES = 12
+# Value of a trial: its score; None if it failed, "waiting" if it has not been run.
+Score = Callable[[Point, int], Any]
+
+
+def make(score_space: dict[str, Any], **options: Any) -> Study:
+    """A study of PPO on CartPole over some parameters."""
+    given = {"algorithm": "ppo", "preset": "state", "env": "gymnax/CartPole-v1", "seeds": 4}
+    return Study(**(given | {"space": score_space, "search": Random(16)} | options))
+
+
+def write(folder: Path, study: Study, score: Score, points: Sequence[Point] | None = None) -> Path:
+    """Write study.yaml, trials.parquet and metrics.parquet as after a run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "study.yaml").write_text(dump(study))
+    points = study.search.draw(study.space) if points is None else points  # pyright: ignore
+    rows, metrics = [], []
+    for number, point in enumerate(points):
+        for offset, seed in enumerate(study.seeds):
+            value = score(point, seed)
+            status = {None: "failed", "waiting": "waiting"}.get(value, "finished")
+            value = None if status != "finished" else float(value)
+            trial = number * len(study.seeds) + offset
+            row = {"trial": trial, "point": number, "seed": seed, "group": 0, "chunk": "0"}
+            rows.append(row | {"status": status, "score": value})
+            if status != "waiting":
+                metrics.append(_metrics(study, trial, seed, np.nan if value is None else value))
+    parameters = [
+        column(name, [points[row["point"]].get(name) for row in rows]) for name in study.space
+    ]
+    types = {"status": pl.String, "score": pl.Float64}
+    trials = pl.DataFrame(rows, schema_overrides=types).with_columns(parameters)
+    trials.write_parquet(folder / "trials.parquet")
+    pl.concat(metrics or [pl.DataFrame()]).write_parquet(folder / "metrics.parquet")
+    return folder
+
+
+def _metrics(study: Study, trial: int, seed: int, score: float) -> pl.DataFrame:
+    """A curve that rises to the score; the first value is NaN."""
+    update = np.arange(1, UPDATES + 1)
+    level = score * (1.0 - 0.5**update) / (1.0 - 0.5**UPDATES)
+    level[0] = np.nan
+    return pl.DataFrame(
+        {
+            "trial": np.full(UPDATES, trial, np.int32),
+            "seed": np.full(UPDATES, seed, np.int32),
+            "update": update,
+            "step": 100 * update,
+            study.objective.metric: level.astype(np.float32),
+        }
+    )
+
+
+def rugged(point: Point, seed: int) -> float:
+    """Returns that look like those of an algorithm: a ridge in the learning rate, some noise."""
+    rate = np.log10(point["learning_rate"])
+    width = 0.35 if point["num_envs"] == 64 else 0.6
+    height = 500.0 * np.exp(-(((rate + 2.7) / width) ** 2))
+    height *= 0.7 + 0.3 * np.exp(-(((point["gae_lambda"] - 0.95) / 0.1) ** 2))
+    noise = np.random.default_rng([seed, int(1e7 * point["learning_rate"])]).normal()
+    return float(np.clip(height + 25.0 * noise, 9.0, 500.0))
+
+
+SPACE = {
+    "learning_rate": space.loguniform(1e-4, 1e-1),
+    "ent_coef": space.choice(0.0, 0.01, 0.1),
+    "gae_lambda": space.quantised(0.8, 1.0, 0.05),
+    "num_envs": space.choice(64, 128),
+    "clip_vloss": space.choice(False, True),
+    "vf_coef": space.conditional(space.uniform(0.1, 1.0), {"clip_vloss": [True]}),
+}
