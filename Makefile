@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-EXTRAS := --extra dev --extra gymnasium --extra play --extra video
+EXTRAS := --extra dev --extra gymnasium --extra play --extra video --extra ray --extra optuna
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --no-annotate --custom-compile-command "make lock"
 PYTEST = $(BIN)/python -m pytest

@@ -95,7 +95,7 @@ def evaluate(pairs: list[str], seeds: list[int], episodes: int) -> list[dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description="Play a NumPy policy and write a result file.")
     parser.add_argument("output", type=Path, help="JSON file to write")
-    parser.add_argument("--pairs", nargs="+", default=["agent_appearance-2", "layout-1"])
+    parser.add_argument("--pairs", nargs="+", default=["background-2", "distractors-5", "layout-1"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--episodes", type=int, default=32)
     args = parser.parse_args()

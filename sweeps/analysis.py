@@ -1,8 +1,8 @@
 """Statistics of a finished study, from study.yaml, trials.parquet and metrics.parquet alone.
 
 The score of a point is the mean over its seeds. Points are compared only if all their seeds have a
-score: a mean over the seeds that survived would make a point look better than it is. All other
-points are failures where failures count, and are listed.
+score: a mean over the seeds that survived would make a point look better than it is. A trial that
+came to its end without a score is no failure: the metric may be missing because episodes last long.
 
 Whatever is the best of many is so by luck too, the more so the more there are. What it scores on
 seeds that had no part in choosing it is free of that (`reestimates`).
@@ -41,10 +41,10 @@ class Results:
         study: what was searched.
         trials: content of trials.parquet.
         points: one row per point, in order: point, status ("finished": all seeds have a score;
-            "failed": one of them will never have one; "missing": one has not been run), score (mean
-            over the seeds that have one), lowest, highest, low, high (95 % interval over seeds,
-            null for one seed), seeds, failed, missing (numbers of seeds with a score, failed, not
-            run), then the parameters.
+            "failed": one of them failed; otherwise "missing": one has not been run, or "unscored":
+            one has no score), score (mean over the seeds that have one), lowest, highest, low, high
+            (95 % interval over seeds, null for one seed), seeds, failed, missing, unscored (numbers
+            of seeds with a score, failed, not run, without a score), then the parameters.
         numbers: of the finished points [P].
         scores: of their trials, float64 [P, S].
     """
@@ -115,7 +115,7 @@ def read(folder: Path) -> Results:
     ends = pl.DataFrame({"point": finished["point"], "low": low, "high": high}).fill_nan(None)
     points = points.join(ends, on="point", how="left").select(
         *("point", "status", "score", "lowest", "highest", "low", "high", "seeds", "failed"),
-        *("missing", *what.space),
+        *("missing", "unscored", *what.space),
     )
     return Results(folder, what, trials, points, finished["point"].to_numpy(), scores)
 
@@ -138,8 +138,15 @@ def _read_trials(folder: Path, what: Study) -> pl.DataFrame:
 
 
 def _points(trials: pl.DataFrame, what: Study) -> pl.DataFrame:
-    score = pl.col("score")
-    waiting = pl.col("status") == "waiting"
+    score, status = pl.col("score"), pl.col("status")
+    absent = {
+        "failed": status == "failed",
+        "missing": status == "waiting",
+        "unscored": ~status.is_in(["failed", "waiting"]) & score.is_null(),
+    }
+    found = pl.lit("finished")
+    for name in reversed(absent):
+        found = pl.when(pl.col(name) > 0).then(pl.lit(name)).otherwise(found)
     return (
         trials.group_by("point", maintain_order=True)
         .agg(
@@ -147,17 +154,10 @@ def _points(trials: pl.DataFrame, what: Study) -> pl.DataFrame:
             score.min().alias("lowest"),
             score.max().alias("highest"),
             score.count().cast(pl.Int64).alias("seeds"),
-            (score.is_null() & ~waiting).sum().cast(pl.Int64).alias("failed"),
-            (score.is_null() & waiting).sum().cast(pl.Int64).alias("missing"),
+            *(condition.sum().cast(pl.Int64).alias(name) for name, condition in absent.items()),
             *(pl.col(name).first() for name in what.space),
         )
-        .with_columns(
-            status=pl.when(pl.col("failed") > 0)
-            .then(pl.lit("failed"))
-            .when(pl.col("missing") > 0)
-            .then(pl.lit("missing"))
-            .otherwise(pl.lit("finished"))
-        )
+        .with_columns(status=found)
         .sort("point")
     )
 

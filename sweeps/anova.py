@@ -115,8 +115,8 @@ def importance(scales: Scales, places: Places, scores: np.ndarray, exact: bool) 
         rows.append((name, other, share, error, int(design.exist(term).sum())))
     types = {"parameter": pl.String, "other": pl.String, "share": pl.Float64, "error": pl.Float64}
     frame = pl.DataFrame(rows, schema=types | {"points": pl.Int64}, orient="row")
-    main = pl.col("other").is_not_null()
-    return frame.fill_nan(None).sort(main, -pl.col("share"), nulls_last=True, maintain_order=True)
+    last = pl.col("other").is_not_null()
+    return frame.fill_nan(None).sort(last, -pl.col("share"), nulls_last=True, maintain_order=True)
 
 
 def seed_noise(scores: np.ndarray) -> float:

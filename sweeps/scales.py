@@ -86,10 +86,10 @@ class Scale:
 
 
 def short(number: float) -> str:
-    """A number with three digits."""
+    """A number with two digits, or all of a whole one."""
     if number and abs(number) < 1e-3:
-        return re.sub(r"\.?0*e-0?", "e-", f"{number:.2e}")
-    return f"{number:.3g}"
+        return re.sub(r"\.?0*e-0?", "e-", f"{number:.1e}")
+    return f"{number:.0f}" if abs(number) >= 100 else f"{number:.2g}"
 
 
 def of_study(study: Study) -> dict[str, Scale]:

@@ -100,7 +100,9 @@ def find(results: Results, lengths: pl.DataFrame) -> Findings:
     columns = ("point", "score", "low", "high", "lowest", "highest", "chosen", *names)
     noise = anova.noise_share(scores)
     status = results.points["status"]
-    incomplete = results.trials.filter(pl.col("score").is_null())
+    incomplete = results.trials.filter(pl.col("score").is_null()).with_columns(
+        pl.col("status").replace({"waiting": "not run", "finished": "no score"})
+    )
     return Findings(
         name=results.folder.resolve().name,
         setting=f"{what.algorithm or 'several algorithms'} on {what.env or 'several environments'}",
@@ -112,6 +114,7 @@ def find(results: Results, lengths: pl.DataFrame) -> Findings:
         num_points=results.points.height,
         num_failed=results.num_failed,
         num_missing=int((status == "missing").sum()),
+        num_unscored=int((status == "unscored").sum()),
         stopped=lengths["group"].is_duplicated().any(),
         envs=1 if what.env else len(what.space["env"].values),  # pyright: ignore
         parameters=names,
@@ -194,7 +197,7 @@ def draw_parameters(
 ) -> None:
     """Draw what parameters do."""
     scales, sign, label = results.scales, results.sign, found.metric
-    tried = results.points.filter(pl.col("status") != "missing")
+    tried = results.points.filter(pl.col("status").is_in(["finished", "failed"]))
     score = pl.when(status="finished").then("score")
     clouds = [
         tried.select(

@@ -142,11 +142,11 @@ def choose_grids(
         ValueError: an axis has no influence, two cannot be combined, or a configuration is not
             allowed.
     """
-    if args.interactions or len(axes) == 2:
+    if args.interactions or len(args.axis) == 2:
         profile_axes.check_grid(axes, subject.config)
     if args.interactions and args.values:
         return pair_grids(axes, values, subject)
-    if len(axes) == 2 and not args.interactions:
+    if len(args.axis) == 2 and not args.interactions:
         return [lay_out(axes, values, subject)]
     return [lay_out([axis], [own], subject) for axis, own in zip(axes, values)]
 

@@ -83,7 +83,7 @@ def importance(
     height = max(2.6, 0.7 + 0.27 * max(rows, len(shown) if not pairs.is_empty() else 0))
     ratios = [1.0] + [1.0] * (not pairs.is_empty()) + [0.9] * (not pair.is_empty())
     with style():
-        figure = Figure(figsize=(_WIDTH * sum(ratios) / 2.9, height), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         panels = iter(figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0])
         _bars(next(panels), main.head(len(shown)), others)
         if not pairs.is_empty():
@@ -116,12 +116,14 @@ def parallel(
     rows = np.column_stack([*(places[name].to_numpy() for name in places.columns), last])
     absent = np.isnan(rows)
     rng = np.random.default_rng(0)
-    rows[:, :-1] += rng.uniform(-0.012, 0.012, rows[:, :-1].shape)
+    for column in range(len(names) - 1):
+        if len(np.unique(rows[:, column])) < len(rows) / 2:
+            rows[:, column] += rng.uniform(-0.012, 0.012, len(rows))
     rows[absent] = -0.13
-    order = np.argsort(last, kind="stable")
+    order = np.argsort(-last, kind="stable")[::-1]
     alpha = float(np.clip(25 / len(rows) ** 0.75, 0.15, 0.9))
     with style():
-        width = max(5.0, min(1.45 * len(names), 16.0))
+        width = float(np.clip(1.3 * len(names), _WIDTH, 16.0))
         figure = Figure(figsize=(width, 3.6), layout="constrained")
         axis = figure.subplots()
         for rank, row in enumerate(order):
@@ -243,10 +245,9 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    columns = min(_COLUMNS, count)
+    columns = min(_COLUMNS, max(count, 3))
     rows = -(-count // columns)
-    size = (max(3.4, _WIDTH * columns / _COLUMNS), 0.3 + height * rows)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 0.3 + height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axis in axes[count:]:
         axis.set_axis_off()
@@ -316,7 +317,7 @@ def _matrix(axis: Axes, pairs: pl.DataFrame, names: Sequence[str]) -> None:
     for name, other, share, error, _ in pairs.iter_rows():
         if name in names and other in names:
             row, column = sorted((names.index(name), names.index(other)), reverse=True)
-            values[row, column] = max(share, 0.0)
+            values[row, column] = max(share - (error or 0.0), 0.0)
             spread = f"\n± {100 * error:.0f}" if error is not None and size < 7 else ""
             texts[row, column] = f"{100 * max(share, 0.0):.0f} %{spread}"
     top = max(np.nanmax(values, initial=0.0), 0.2)

@@ -21,8 +21,8 @@ class Findings:
         metric, mode: of scores, and whether high or low ones are good.
         share: of the last updates that make a score.
         seeds: of every point.
-        num_points, num_failed, num_missing: all points, those with a failed seed, those with a seed
-            that has not been run.
+        num_points, num_failed, num_missing, num_unscored: all points, and those with a seed that
+            failed, has not been run, or has no score.
         stopped: whether a scheduler stopped points before the end.
         envs: number of environments.
         parameters: names.
@@ -49,6 +49,7 @@ class Findings:
     num_points: int
     num_failed: int
     num_missing: int
+    num_unscored: int
     stopped: bool
     envs: int
     parameters: Sequence[str]
@@ -109,7 +110,8 @@ def percent(share: float | None) -> str:
     if share is None:
         return _NONE
     shown = max(100.0 * share, 0.0)
-    return f"{shown:.0f} %" if shown >= 9.95 or shown % 1 == 0.0 else f"{shown:.1f} %"
+    text = f"{shown:.0f}" if shown >= 9.95 or shown % 1 == 0.0 else f"{shown:.1f}"
+    return f"{text}\N{NO-BREAK SPACE}%"
 
 
 def value(cell: Any) -> str:
@@ -127,9 +129,10 @@ def rest(found: Findings) -> dict[str, float]:
     everywhere = set(found.importance["points"]) == {found.points.height}
     if not everywhere or found.importance["share"].null_count():
         return known
-    positive = [[max(share, 0.0) for share in part["share"]] for part in (found.main, found.pairs)]
-    pairs = {"all pairs": sum(positive[1])} if found.pairs.height else {}
-    left = 1.0 - sum(positive[0]) - sum(positive[1]) - sum(known.values())
+    # Not cut off at 0 one by one: chance would add up.
+    alone, together = (max(sum(part["share"]), 0.0) for part in (found.main, found.pairs))
+    pairs = {"all pairs": together} if found.pairs.height else {}
+    left = 1.0 - alone - together - sum(known.values())
     return pairs | known | {"everything else": max(left, 0.0)}
 
 
@@ -155,6 +158,12 @@ def warnings(found: Findings) -> list[str]:
         texts.append(
             f"Unfinished: {found.num_missing:,} of {found.num_points:,} points have trials that "
             "have not been run. The page shows the others."
+        )
+    if found.num_unscored:
+        texts.append(
+            f"{found.num_unscored:,} points are left out, although they may be good: in one of "
+            f"their trials {found.metric} was NaN in all of the last {100 * found.share:g} % of "
+            "updates, as where no episode ended. A larger objective.last avoids this."
         )
     if found.stopped:
         texts.append(
@@ -184,8 +193,8 @@ def numbers(found: Findings) -> list[tuple[str, str, str]]:
         (
             "train",
             number(best["score"]),
-            f"best point, mean {found.metric}{f' {ends}' if ends else ''}; flattered by being the "
-            f"best of {found.points.height:,}",
+            f"best of {found.points.height:,} points, mean {found.metric}"
+            f"{f' {ends}' if ends else ''}; rather too good, as it was selected",
         )
     ]
     if found.reestimate is not None:
@@ -215,6 +224,11 @@ def selection(found: Findings) -> str:
         f"of {found.points.height:,} points is also the luckiest, so its score is too good on "
         "average, and its interval does not know that. "
     )
+    if 1 < len(found.seeds) < 5:
+        text += (
+            f"Of {len(found.seeds)} seeds such an interval is too narrow; of two, it holds the "
+            "true mean in half of all cases. "
+        )
     if found.reestimate is None:
         return text + "With four seeds or more, one half of them can choose and the other judge."
     best, fair = found.best["score"], found.reestimate
@@ -294,6 +308,8 @@ def shares(found: Findings) -> str:
             "influence is at 0, give or take the error. "
         )
     text += "±: standard error, jackknife. "
+    if found.pairs.height:
+        text += "The colour of a pair is what exceeds its error. "
     if found.noise is not None:
         text += f"Seeds cause {percent(found.noise)} of the variance. "
     if found.num_failed:

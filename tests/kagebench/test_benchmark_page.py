@@ -314,10 +314,10 @@ def test_a_page_replaces_only_a_page(tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
     make(out, file)
     (out / "old.txt").touch()
-    (bad := tmp_path / "bad.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"bad\.json"):
-        make(out, bad)
-    assert (out / "old.txt").exists()
+    other = results_by_hand.write(tmp_path / "other.json", "other", pairs=("filters-1",))
+    with pytest.raises(ValueError, match="no pair was evaluated by all"):
+        make(out, file, other)  # found out when half of it is written
+    assert (out / "old.txt").exists() and [path.name for path in out.parent.iterdir()] == ["out"]
     make(out, file)
     assert not (out / "old.txt").exists() and (out / "index.html").is_file()
     assert [path.name for path in out.parent.iterdir()] == ["out"]

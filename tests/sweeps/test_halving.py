@@ -158,3 +158,14 @@ def test_scores_are_means_of_the_last_interval_without_nan(tmp_path, monkeypatch
     assert decisions["update"].to_list() == [4, 4, 4, 9]
     assert decisions["trial"][3] == 2
     assert decisions["score"][3] == pytest.approx(np.mean([curves[2][6], curves[2][8]]))
+
+
+def test_infinite_scores_are_worst(tmp_path):
+    configs = [trial.config for trial in toy_runs.curves(3).trials]
+    configs[1] = configs[1].replace(ceiling=math.inf)
+    plan = Plan(toy_runs.TOY, {"env": "toy"}, tuple(Trial(0, config) for config in configs))
+    settings = Halving(3, 1, metric="level")
+    scheduled.run(plan, tmp_path, settings, toy_curves.TASK, progress=False)
+    decisions = driver.decisions(tmp_path)
+    assert decisions["action"].to_list() == ["stopped", "stopped", "kept", "finished"]
+    assert math.isnan(decisions["score"][1])

@@ -68,6 +68,15 @@ def test_a_file_is_what_python_says(tmp_path):
     assert loaded.search.draw(loaded.space) == in_python().search.draw(in_python().space)
 
 
+def test_the_example_of_the_docs(tmp_path, monkeypatch, capsys):
+    """Its file and its Python code are the same study, as the code itself asserts."""
+    text = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text()
+    write(tmp_path, text.partition("```yaml\n")[2].partition("```")[0], "cartpole.yaml")
+    monkeypatch.chdir(tmp_path)
+    exec(text.partition("```python\n")[2].partition("```")[0], {})
+    assert "64 ('num_envs = 16',)" in capsys.readouterr().out
+
+
 def test_numbers_have_the_type_of_their_field(tmp_path):
     loaded = study.load(write(tmp_path, TEXT))
     assert loaded.space["learning_rate"] == space.loguniform(1e-4, 1e-2)

@@ -88,11 +88,13 @@ def test_fewer_jumps_are_better() -> None:
 
 
 def test_algorithms_are_resampled_independently() -> None:
-    """Two with the same scores: either is first in part of the resamples."""
+    """Two with the same scores: either is ahead in part of the resamples."""
     a, b = (scores(name, {"layout-1": [0.0, 1.0, 2.0]}) for name in "ab")
     first, second, *_ = compare.ranks([a, b], "success")
     assert (first.rank, first.low, first.high) == (second.rank, second.low, second.high)
     assert (first.rank, first.low, first.high) == (1.5, 1.0, 2.0)
+    row = compare.improvement(a, b, "success")[0]
+    assert row.low < 0.4 < row.probability == 0.5 < 0.6 < row.high
 
 
 def test_what_cannot_be_compared() -> None:
