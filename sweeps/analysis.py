@@ -352,7 +352,7 @@ def curves(results: Results, metrics: pl.LazyFrame) -> pl.DataFrame:
     if not last:
         schema = dict.fromkeys(("step", "mean", "lowest", "highest"), pl.Float64)
         return pl.DataFrame(schema={"point": pl.Int64} | schema)
-    part = (pl.col("step") * _CURVE_BINS / last).ceil().cast(pl.Int64).alias("part")
+    part = ((pl.col("step").cast(pl.Int64) * _CURVE_BINS - 1) // last).alias("part")
     return (
         metrics.filter(pl.col("value").is_finite())
         .group_by("point", "trial", part)

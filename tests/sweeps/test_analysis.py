@@ -312,7 +312,9 @@ def test_folders_without_results(tmp_path):
         analysis.read(tmp_path / "none")
     assert str(error.value) == f"{tmp_path}/none: holds no study (study.yaml not found)"
 
-    folder = made_studies.write(tmp_path / "x", study, by_rate(a=["waiting"] * 2, b=[None] * 2, c=[1.0, None]))
+    folder = made_studies.write(
+        tmp_path / "x", study, by_rate(a=["waiting"] * 2, b=[None] * 2, c=[1.0, None])
+    )
     table = pl.read_parquet(folder / "trials.parquet")
     none = table.with_columns(
         score=pl.when(trial=4).then(1.0), status=pl.Series([*["waiting"] * 2, *["failed"] * 4])
