@@ -24,6 +24,7 @@ Arguments that all functions share: P points with S seeds each,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -107,8 +108,7 @@ def importance(scales: Scales, places: Places, scores: np.ndarray, exact: bool) 
     """
     design = _Design.make(scales, places, exact)
     terms = [(name,) for name in scales] + list(combinations(scales, 2))
-    shares = _all_shares(design, terms, scores, np.ones(len(scores), bool))
-    errors = _errors(design, terms, scores)
+    shares, errors = _all_shares(design, terms, scores)
     rows = []
     for term, share, error in zip(terms, shares, errors, strict=True):
         name, other = term if len(term) == 2 else (*term, None)
@@ -259,73 +259,132 @@ class _Design:
 
 
 def _all_shares(
-    design: _Design, terms: Sequence[Sequence[str]], scores: np.ndarray, keep: np.ndarray
+    design: _Design, terms: Sequence[Sequence[str]], scores: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of all terms, and their errors: grouped jackknife (Quenouille 1956; Tukey 1958)."""
+    points, seeds = scores.shape
+    folds = np.random.default_rng(0).permutation(points) % min(_FOLDS, points)
+    variants = [scores]
+    if design.exact:
+        folds[:] = 0
+        variants += [np.delete(scores, seed, axis=1) for seed in range(seeds if seeds > 2 else 0)]
+    means = np.stack([variant.mean(axis=1) for variant in variants])
+    noise = np.nan_to_num([seed_noise(variant) for variant in variants])
+    found = np.array([_shares(design, term, means, noise, folds) for term in terms])
+    found = found.reshape(len(terms), -1)
+    without = found[:, 1:]
+    if without.shape[1] < 2:
+        return found[:, 0], np.full(len(terms), np.nan)
+    spread = ((without - without.mean(axis=1, keepdims=True)) ** 2).mean(axis=1)
+    return found[:, 0], np.sqrt((without.shape[1] - 1) * spread)
+
+
+def _shares(
+    design: _Design, term: Sequence[str], means: np.ndarray, noise: np.ndarray, folds: np.ndarray
 ) -> np.ndarray:
-    means = scores.mean(axis=1)
-    noise = seed_noise(scores) if design.exact and scores.shape[1] > 1 else 0.0
-    return np.array([_share(design, term, means, noise, keep) for term in terms])
+    """Variance that a term explains beyond its parts, as a share of all; NaN if it is unknown.
 
+    Args:
+        design: bins.
+        term: one or two parameters.
+        means: scores of points [V, P]: as they are, then variants of them.
+        noise: variance of each of them that seeds cause [V].
+        folds: number of the fold of each point [P].
 
-def _share(
-    design: _Design, term: Sequence[str], means: np.ndarray, noise: float, keep: np.ndarray
-) -> float:
-    """Variance that a term explains beyond its parts, as a share of all; NaN if unknown."""
-    here = design.exist(term) & keep
-    values = means[here] - means[here].mean() if here.any() else means[here]
-    size, total = len(values), float(values @ values)
+    Returns:
+        [V] for a grid, otherwise [1 + folds]: of all points, then without each fold.
+    """
+    here = design.exist(term)
+    values, size = means[:, here], int(here.sum())
+    unknown = np.full(len(means) if design.exact else 1 + folds.max(initial=0) + 1, np.nan)
+    values = values - values.mean(axis=1, keepdims=True) if size else values
+    total = (values**2).sum(axis=1)
     # Equal scores may differ by rounding.
-    if total <= size * (1e-12 * np.abs(means).max(initial=0.0)) ** 2:
-        return np.nan
+    if (total <= size * (1e-12 * np.abs(means).max(initial=0.0)) ** 2).any():
+        return unknown
     chosen = design.fine if len(term) == 1 else design.coarse
     parts = [chosen[name][here] for name in term]
     cells = np.unique(np.stack(parts), axis=1, return_inverse=True)[1].ravel()
     own = parts if len(term) == 2 else []
-    base = _Fit.of([*own, *design.rest(term, here)], values)
-    if base.rank > size / 5:
-        base = _Fit.of(own, values)
-    full = _Fit.of([*base.columns, cells], values)
+    sums = _Sums.of([own, design.rest(term, here), [cells]], values, folds[here], design.exact)
+    base, full = sums.fit(0, 1), sums.fit(0, 1, 2)
+    if base.rank[0] > size / 5:
+        base, full = sums.fit(0), sums.fit(0, 2)
+    added = full.rank - base.rank
+    if added[0] == 0:
+        return unknown
     if design.exact:
-        added = full.rank - base.rank
-        return (base.error - full.error - added * noise) / total if added else np.nan
-    if size < FEWEST or full.rank > size / 2 or full.rank == base.rank:
-        return np.nan
-    by_chance = (full.rank - base.rank) * full.error / (size - full.rank)
+        return (base.error - full.error - added * noise) / sums.total
+    if size < FEWEST or full.rank[0] > size / 2:
+        return unknown
+    by_chance = added * full.error / (sums.size - full.rank)
     # So much of any function is taken out together with the parts, in points drawn at random.
-    left = 1.0 - base.rank / size
-    return (base.error - full.error - by_chance) / total / left
+    left = 1.0 - base.rank / sums.size
+    return (base.error - full.error - by_chance) / sums.total / left
+
+
+class _Fit(NamedTuple):
+    """Least squares: sums of squared residuals, and ranks."""
+
+    error: np.ndarray
+    rank: np.ndarray
 
 
 @dataclass(frozen=True)
-class _Fit:
-    """Least squares on bins: sum of squared residuals and rank."""
+class _Sums:
+    """What least squares on bins need of the points, for several sets of points or scores.
 
-    columns: list[np.ndarray]
-    error: float
-    rank: int
+    Attributes:
+        gram: products of indicators [V, K, K].
+        target: of indicators and scores [V, K].
+        total: squared deviations of the scores [V].
+        size: number of points [V].
+        blocks: which of the K indicators are in which block; the constant is in the first.
+    """
+
+    gram: np.ndarray
+    target: np.ndarray
+    total: np.ndarray
+    size: np.ndarray
+    blocks: list[np.ndarray]
 
     @classmethod
-    def of(cls, columns: list[np.ndarray], values: np.ndarray) -> "_Fit":
-        ones = np.ones((len(values), 1))
-        design = np.hstack([ones, *(np.eye(column.max() + 1)[column] for column in columns)])
-        gram, target = design.T @ design, design.T @ values
-        solution, _, rank, _ = np.linalg.lstsq(gram, target, rcond=1e-9)
-        return cls(columns, float(values @ values - solution @ target), int(rank))
+    def of(
+        cls,
+        blocks: Sequence[Sequence[np.ndarray]],
+        values: np.ndarray,
+        folds: np.ndarray,
+        whole: bool,
+    ) -> "_Sums":
+        """Sums over all points, for each row of `values`; or, unless `whole`, of all points and
+        without each fold."""
+        parts = [[np.eye(codes.max() + 1)[codes] for codes in block] for block in blocks]
+        parts[0].insert(0, np.ones((values.shape[1], 1)))
+        sizes = [sum(part.shape[1] for part in block) for block in parts]
+        design = np.hstack([part for block in parts for part in block])
+        columns = np.split(np.arange(design.shape[1]), np.cumsum(sizes)[:-1])
+        gram, target = (design.T @ design)[None], values @ design
+        square, size = (values**2).sum(axis=1), np.full(len(values), float(values.shape[1]))
+        if not whole:
+            inside = [folds == fold for fold in range(folds.max() + 1)]
+            parts_ = [(design[fold], values[0, fold]) for fold in inside]
+            gram = np.concatenate([gram, gram - np.stack([x.T @ x for x, _ in parts_])])
+            target = np.concatenate([target, target - np.stack([x.T @ y for x, y in parts_])])
+            square = np.concatenate([square, square - [y @ y for _, y in parts_]])
+            size = np.concatenate([size, size - [len(y) for _, y in parts_]])
+        return cls(gram, target, square - target[:, 0] ** 2 / size, size, columns)
 
-
-def _errors(design: _Design, terms: Sequence[Sequence[str]], scores: np.ndarray) -> np.ndarray:
-    """Standard errors of all shares: grouped jackknife (Quenouille 1956; Tukey 1958)."""
-    points, seeds = scores.shape
-    everything = np.ones(points, bool)
-    if design.exact:
-        parts = [np.delete(scores, seed, axis=1) for seed in range(seeds if seeds > 2 else 0)]
-        found = [_all_shares(design, terms, part, everything) for part in parts]
-    else:
-        folds = min(_FOLDS, points)
-        fold = np.random.default_rng(0).permutation(points) % folds
-        kept = [fold != number for number in range(folds)]
-        found = [_all_shares(design, terms, scores, keep) for keep in kept]
-    if len(found) < 2:
-        return np.full(len(terms), np.nan)
-    estimates = np.stack(found)
-    spread = ((estimates - estimates.mean(axis=0)) ** 2).sum(axis=0)
-    return np.sqrt((len(found) - 1) / len(found) * spread)
+    def fit(self, *blocks: int) -> _Fit:
+        """Least squares on some blocks; indicators may depend on each other."""
+        chosen = np.concatenate([self.blocks[block] for block in blocks])
+        lengths, axes = np.linalg.eigh(self.gram[:, chosen][:, :, chosen])
+        known = lengths > 1e-9 * lengths[:, -1:]
+        along = np.einsum(
+            "vki,vk->vi",
+            np.broadcast_to(axes, (len(self.target), *axes.shape[1:])),
+            self.target[:, chosen],
+        )
+        explained = np.where(known, along**2 / np.where(known, lengths, 1.0), 0.0).sum(axis=1)
+        offset = self.target[:, 0] ** 2 / self.size
+        rank = np.broadcast_to(known.sum(axis=1), len(self.target))
+        return _Fit(self.total + offset - explained, rank)

@@ -55,8 +55,11 @@ def cells(row: Row, metric: str) -> list[str]:
 
 
 def published_cells(row: Row, metric: str) -> list[str]:
-    """What the paper reports for this line, in the order of `PUBLISHED_HEADINGS`; "" if unknown."""
-    known = published.values()
+    """What the paper reports for this line, in the order of `PUBLISHED_HEADINGS`.
+
+    "" where it is not known, or our line does not have all pairs of the suite.
+    """
+    known = published.values() if _complete(row) else {}
     found = (known.get((row.name, metric, split)) for split in _PUBLISHED_SPLITS)
     return [f"{entry.value:g}" if entry else "" for entry in found]
 
@@ -106,14 +109,15 @@ def latex(rows: Sequence[Row], metrics: Sequence[str] = SHOWN) -> str:
 
 def csv(rows: Sequence[Row]) -> str:
     """`kagebench.benchmark.table.to_frame` with the published values, all metrics."""
+    complete = {row.name for row in rows if _complete(row)}
     known = [
         {"name": suite, "metric": metric, "split": split, "published": entry.value}
         for (suite, metric, split), entry in published.values().items()
+        if suite in complete
     ]
     index = ["name", "metric", "split"]
-    return (
-        to_frame(rows).join(pl.DataFrame(known), index, "left", maintain_order="left").write_csv()
-    )
+    beside = pl.DataFrame(known, dict.fromkeys(index, pl.String) | {"published": pl.Float64})
+    return to_frame(rows).join(beside, index, "left", maintain_order="left").write_csv()
 
 
 def write(folder: Path, suites: Sequence[Row], pairs: Sequence[Row], caption: str) -> list[Path]:
@@ -140,8 +144,16 @@ def write(folder: Path, suites: Sequence[Row], pairs: Sequence[Row], caption: st
 
 def _name(row: Row) -> str:
     """The name of a line; of a suite that is not complete, with its number of pairs."""
-    size = len(PAIRS) if row.name == OVERALL else len(SUITES.get(row.name, ()))
-    return row.name if row.base or row.num_pairs == size else f"{row.name} ({row.num_pairs}/{size})"
+    return row.name if _complete(row) else f"{row.name} ({row.num_pairs}/{_size(row)})"
+
+
+def _complete(row: Row) -> bool:
+    return row.num_pairs == _size(row)
+
+
+def _size(row: Row) -> int:
+    """Number of pairs that a line stands for."""
+    return len(PAIRS) if row.name == OVERALL else len(SUITES.get(row.name, (row.name,)))
 
 
 def _mean_and_sem(stat: Stat, metric: str) -> str:

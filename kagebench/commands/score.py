@@ -45,8 +45,9 @@ def run(args: Args) -> None:
     caption = text.note(own)
     console = Console(highlight=False)
     text.print_table(console, suites)
+    console.print()
     text.print_table(console, pairs, (args.metric,))
-    console.print(caption)
+    console.print(f"\n{caption}")
     if args.out:
         for path in text.write(args.out, suites, pairs, caption):
             console.print(str(path), soft_wrap=True)

@@ -197,7 +197,8 @@ def test_a_parameter_that_exists_at_some_points():
     values = 10.0 * switch + np.where(switch == 1, 2.0 * child, 0.0)
     axes = {"s": Scale("s", (False, True), False), "c": Scale("c", conditional=True)}
     frame = anova.importance(axes, {"s": switch, "c": child}, values[:, None], exact=False)
-    found = {row["parameter"]: row for row in frame.filter(other=None).iter_rows(named=True)}
+    main = frame.filter(pl.col("other").is_null())
+    found = {row["parameter"]: row for row in main.iter_rows(named=True)}
     assert found["s"]["share"] > 0.95 and found["s"]["points"] == 400
     assert found["c"]["share"] > 0.95 and found["c"]["points"] == int(switch.sum())
     # Where the child exists, the switch is on: there is no pair.

@@ -125,6 +125,8 @@ def test_optuna_lives_with_failed_points():
     searcher = search.Optuna(12, seed=0).start(SMALL, "max")
     points = searcher.ask(4)
     searcher.tell(points[::-1], [math.nan, 1.0, math.nan, 2.0])  # in any order
+    found = [(trial.state.name, trial.value) for trial in searcher._study.trials]
+    assert found == [("COMPLETE", 2.0), ("FAIL", None), ("COMPLETE", 1.0), ("FAIL", None)]
     with pytest.raises(StudyError, match=r"which it is not waiting for$"):
         searcher.tell(points[:1], [1.0])
     assert len(searcher.ask(100)) == 8 and searcher.ask(1) == []
