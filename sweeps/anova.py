@@ -23,7 +23,7 @@ Arguments that all functions share: P points with S seeds each,
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -296,7 +296,7 @@ def _shares(
     """
     here = design.exist(term)
     values, size = means[:, here], int(here.sum())
-    unknown = np.full(len(means) if design.exact else 1 + folds.max(initial=0) + 1, np.nan)
+    unknown = np.full(len(means) if design.exact else folds.max(initial=0) + 2, np.nan)
     values = values - values.mean(axis=1, keepdims=True) if size else values
     total = (values**2).sum(axis=1)
     # Equal scores may differ by rounding.
@@ -307,9 +307,9 @@ def _shares(
     cells = np.unique(np.stack(parts), axis=1, return_inverse=True)[1].ravel()
     own = parts if len(term) == 2 else []
     sums = _Sums.of([own, design.rest(term, here), [cells]], values, folds[here], design.exact)
-    base, full = sums.fit(0, 1), sums.fit(0, 1, 2)
+    base, full = sums.fits(0, 1), sums.fits(0, 1, 2)
     if base.rank[0] > size / 5:
-        base, full = sums.fit(0), sums.fit(0, 2)
+        base, full = sums.fits(0), sums.fits(0, 2)
     added = full.rank - base.rank
     if added[0] == 0:
         return unknown
@@ -332,21 +332,22 @@ class _Fit(NamedTuple):
 
 @dataclass(frozen=True)
 class _Sums:
-    """What least squares on bins need of the points, for several sets of points or scores.
+    """What least squares on bins needs of the points, for several sets of points or scores.
 
     Attributes:
-        gram: products of indicators [V, K, K].
-        target: of indicators and scores [V, K].
-        total: squared deviations of the scores [V].
+        products: of indicators and, last, scores with each other [V, K + 1, K + 1].
         size: number of points [V].
-        blocks: which of the K indicators are in which block; the constant is in the first.
+        blocks: which of the K indicators are in which block; the constant is the first.
     """
 
-    gram: np.ndarray
-    target: np.ndarray
-    total: np.ndarray
+    products: np.ndarray
     size: np.ndarray
-    blocks: list[np.ndarray]
+    blocks: list[range]
+
+    @property
+    def total(self) -> np.ndarray:
+        """Squared deviations of the scores [V]."""
+        return self.products[:, -1, -1] - self.products[:, 0, -1] ** 2 / self.size
 
     @classmethod
     def of(
@@ -356,35 +357,39 @@ class _Sums:
         folds: np.ndarray,
         whole: bool,
     ) -> "_Sums":
-        """Sums over all points, for each row of `values`; or, unless `whole`, of all points and
-        without each fold."""
-        parts = [[np.eye(codes.max() + 1)[codes] for codes in block] for block in blocks]
-        parts[0].insert(0, np.ones((values.shape[1], 1)))
-        sizes = [sum(part.shape[1] for part in block) for block in parts]
-        design = np.hstack([part for block in parts for part in block])
-        columns = np.split(np.arange(design.shape[1]), np.cumsum(sizes)[:-1])
-        gram, target = (design.T @ design)[None], values @ design
-        square, size = (values**2).sum(axis=1), np.full(len(values), float(values.shape[1]))
-        if not whole:
-            inside = [folds == fold for fold in range(folds.max() + 1)]
-            parts_ = [(design[fold], values[0, fold]) for fold in inside]
-            gram = np.concatenate([gram, gram - np.stack([x.T @ x for x, _ in parts_])])
-            target = np.concatenate([target, target - np.stack([x.T @ y for x, y in parts_])])
-            square = np.concatenate([square, square - [y @ y for _, y in parts_]])
-            size = np.concatenate([size, size - [len(y) for _, y in parts_]])
-        return cls(gram, target, square - target[:, 0] ** 2 / size, size, columns)
+        """Sums of all points, and those without each fold; if `whole`, for each row of values."""
+        columns, ends = [np.ones((values.shape[1], 1))], [0]
+        for block in blocks:
+            columns += [np.eye(codes.max() + 1)[codes] for codes in block]
+            ends.append(sum(column.shape[1] for column in columns))
+        design = np.hstack(columns)
+        if whole:
+            tables = [np.column_stack([design, row]) for row in values]
+            products = np.stack([_products(table) for table in tables])
+        else:
+            table = np.column_stack([design, values[0]])
+            parts = [_products(table[folds == fold]) for fold in range(folds.max() + 1)]
+            products = np.concatenate([np.sum(parts, axis=0)[None], np.sum(parts, axis=0) - parts])
+        return cls(products, products[:, 0, 0], [range(*pair) for pair in pairwise(ends)])
 
-    def fit(self, *blocks: int) -> _Fit:
-        """Least squares on some blocks; indicators may depend on each other."""
-        chosen = np.concatenate([self.blocks[block] for block in blocks])
-        lengths, axes = np.linalg.eigh(self.gram[:, chosen][:, :, chosen])
-        known = lengths > 1e-9 * lengths[:, -1:]
-        along = np.einsum(
-            "vki,vk->vi",
-            np.broadcast_to(axes, (len(self.target), *axes.shape[1:])),
-            self.target[:, chosen],
-        )
-        explained = np.where(known, along**2 / np.where(known, lengths, 1.0), 0.0).sum(axis=1)
-        offset = self.target[:, 0] ** 2 / self.size
-        rank = np.broadcast_to(known.sum(axis=1), len(self.target))
-        return _Fit(self.total + offset - explained, rank)
+    def fits(self, *blocks: int) -> _Fit:
+        """Least squares on some blocks of indicators, which may depend on each other.
+
+        One indicator after the other is swept out of all products (Goodnight 1979), unless nothing
+        of it is left.
+        """
+        left = self.products.copy()
+        rank = np.zeros(len(left), int)
+        for column in (number for block in blocks for number in self.blocks[block]):
+            pivot = left[:, column, column]
+            known = pivot > 1e-9 * self.products[:, column, column]
+            factor = np.where(known, 1.0 / np.where(known, pivot, 1.0), 0.0)
+            row = left[:, column]
+            left = left - (factor[:, None] * row)[:, :, None] * row[:, None, :]
+            rank += known
+        return _Fit(left[:, -1, -1], rank)
+
+
+def _products(table: np.ndarray) -> np.ndarray:
+    # Not by BLAS, whose threads cost more than they gain on tables this small.
+    return np.einsum("nk,nl->kl", table, table)

@@ -266,7 +266,8 @@ class Clock:
     def show(self, chunk: Chunk) -> None:
         """A chunk is finished."""
         metrics = store.read_metrics(chunks.path(self._work.folder, chunk))
-        self._done += metrics.group_by("trial").agg(pl.col("step").max()).collect()["step"].sum()
+        steps = metrics.group_by("trial").agg(pl.col("step").max()).collect()["step"]
+        self._done += int(steps.sum())
         self._left -= self._steps(chunk)
         seconds = time.monotonic() - self._start
         table = self._work.trials()

@@ -1,5 +1,6 @@
 """Successive halving and Hyperband against hand-written schedules and known learning curves."""
 
+import json
 import math
 
 import numpy as np
@@ -108,9 +109,11 @@ def test_hyperband_runs_its_brackets_one_after_the_other():
     assert [(row.number, row.began) for row in rules.rows()] == [(3, 9), (4, 9)]
     assert (rules.boundary(), rules.window()) == (18, 3)
     again = halver(Hyperband(3, 3), 5, num_updates=9)
-    again.restore(rules.known())
+    again.restore(json.loads(json.dumps(rules.known())))
     assert again.rows() == rules.rows() and again.boundary() == 18
+    rules = again  # and go on as after a break
     assert rules.decide([1.0, 2.0]) == ([], [0, 1])
+    assert [d["bracket"] for d in rules.decisions] == [0, 0, 0, 0, 1, 1]
     assert rules.boundary() is None
     assert rules.progress(18) == (18, 18)
 
