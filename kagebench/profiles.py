@@ -54,7 +54,7 @@ from kagebench.profile_sweep import Sweep
 
 SCHEMA = "kagebench-profile/1"
 METRIC = "success_once"
-_DIGITS = 6  # after the point, of metrics in files
+_DIGITS = 6  # after the point, of results in files
 
 
 def describe_curve(sweep: Sweep) -> dict[str, Any]:
@@ -67,7 +67,8 @@ def describe_curve(sweep: Sweep) -> dict[str, Any]:
         **_describe_axis(sweep, 0),
         **_statistics(sweep),
         "thresholds": {
-            side: None if place is None else axis.value_at(place) for side, place in found.items()
+            side: None if place is None else _round(axis.value_at(place))
+            for side, place in found.items()
         },
         "robustness": robustness(positions, success, neutral),
         "seconds": round(sweep.seconds, 1),
@@ -88,7 +89,7 @@ def describe_profile(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Curves (`describe_curve`), the least robust first, and their mean robustness."""
     ordered = sorted(entries, key=lambda entry: entry["robustness"]["mean"])
     areas = [entry["robustness"]["mean"] for entry in entries]
-    return {"axes": ordered, "robustness": float(np.mean(areas))}
+    return {"axes": ordered, "robustness": _round(np.mean(areas))}
 
 
 def stress(entry: Mapping[str, Any]) -> tuple[Number, ...]:
@@ -149,10 +150,10 @@ def robustness(positions: np.ndarray, success: np.ndarray, neutral: int) -> dict
     low, high = stats.bootstrap(areas)
     mean, reference = float(areas.mean()), float(success[..., neutral].mean())
     return {
-        "mean": mean,
-        "low": float(low),
-        "high": float(high),
-        "relative": mean / reference if reference > 0 else None,
+        "mean": _round(mean),
+        "low": _round(low),
+        "high": _round(high),
+        "relative": _round(mean / reference) if reference > 0 else None,
     }
 
 
@@ -169,10 +170,10 @@ def interaction(success: np.ndarray, neutral: tuple[int, ...]) -> dict[str, Any]
     low, high = stats.bootstrap(success, average)
     means = np.asarray(success, np.float64).mean((0, 1))
     return {
-        "values": _interactions(means, neutral).tolist(),
-        "mean": float(_average(_interactions(means, neutral), neutral)),
-        "low": float(low),
-        "high": float(high),
+        "values": _numbers(_interactions(means, neutral)),
+        "mean": _round(_average(_interactions(means, neutral), neutral)),
+        "low": _round(low),
+        "high": _round(high),
     }
 
 
@@ -216,7 +217,11 @@ def _interval(values: np.ndarray) -> dict[str, Any]:
 
 
 def _numbers(values: np.ndarray) -> list[Any]:
-    return np.round(values, _DIGITS).tolist()
+    return (np.round(values, _DIGITS) + 0.0).tolist()  # no negative zeros
+
+
+def _round(value: Any) -> float:
+    return round(float(value), _DIGITS)
 
 
 def _describe_axis(sweep: Sweep, index: int) -> dict[str, Any]:

@@ -217,11 +217,10 @@ def bins(scale: Scale, places: np.ndarray, count: int) -> np.ndarray:
     if not scale.ordered or codes.max(initial=_ABSENT) < count:
         return codes
     exists = codes >= 0
-    ordered = np.sort(codes[exists])
-    cuts = ordered[[len(ordered) * part // count for part in range(1, count)]]
-    codes[exists] = np.unique(
-        np.searchsorted(cuts, codes[exists], side="right"), return_inverse=True
-    )[1]
+    sizes = np.bincount(codes[exists])
+    middle = np.cumsum(sizes) - sizes / 2
+    groups = np.unique((middle * count / sizes.sum()).astype(int), return_inverse=True)[1]
+    codes[exists] = groups[codes[exists]]
     return codes
 
 
@@ -296,7 +295,8 @@ def _shares(
     """
     here = design.exist(term)
     values, size = means[:, here], int(here.sum())
-    unknown = np.full(len(means) if design.exact else folds.max(initial=0) + 2, np.nan)
+    num_folds = 0 if design.exact else folds.max() + 1
+    unknown = np.full(1 + num_folds if num_folds else len(means), np.nan)
     values = values - values.mean(axis=1, keepdims=True) if size else values
     total = (values**2).sum(axis=1)
     # Equal scores may differ by rounding.
@@ -306,7 +306,7 @@ def _shares(
     parts = [chosen[name][here] for name in term]
     cells = np.unique(np.stack(parts), axis=1, return_inverse=True)[1].ravel()
     own = parts if len(term) == 2 else []
-    sums = _Sums.of([own, design.rest(term, here), [cells]], values, folds[here], design.exact)
+    sums = _Sums.of([own, design.rest(term, here), [cells]], values, folds[here], num_folds)
     base, full = sums.fits(0, 1), sums.fits(0, 1, 2)
     if base.rank[0] > size / 5:
         base, full = sums.fits(0), sums.fits(0, 2)
@@ -355,20 +355,20 @@ class _Sums:
         blocks: Sequence[Sequence[np.ndarray]],
         values: np.ndarray,
         folds: np.ndarray,
-        whole: bool,
+        num_folds: int,
     ) -> "_Sums":
-        """Sums of all points, and those without each fold; if `whole`, for each row of values."""
+        """Sums of all points, and without each fold; if there are none, of each row of values."""
         columns, ends = [np.ones((values.shape[1], 1))], [0]
         for block in blocks:
             columns += [np.eye(codes.max() + 1)[codes] for codes in block]
             ends.append(sum(column.shape[1] for column in columns))
         design = np.hstack(columns)
-        if whole:
+        if not num_folds:
             tables = [np.column_stack([design, row]) for row in values]
             products = np.stack([_products(table) for table in tables])
         else:
             table = np.column_stack([design, values[0]])
-            parts = [_products(table[folds == fold]) for fold in range(folds.max() + 1)]
+            parts = [_products(table[folds == fold]) for fold in range(num_folds)]
             products = np.concatenate([np.sum(parts, axis=0)[None], np.sum(parts, axis=0) - parts])
         return cls(products, products[:, 0, 0], [range(*pair) for pair in pairwise(ends)])
 

@@ -46,8 +46,7 @@ class Source(NamedTuple):
 class Move(NamedTuple):
     """A decision.
 
-    sources: one per row from now on. Trials start either in all rows or while the number of rows
-        stays what it is.
+    sources: one per row from now on; without meaning when everything is finished.
     ended: rows before the decision whose trials have come to their end, to be kept.
     """
 

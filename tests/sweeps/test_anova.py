@@ -141,11 +141,14 @@ def test_the_function_of_ishigami():
     assert all(abs(found[pair]) < 0.03 for pair in (("a", "b"), ("b", "c"), ("a", "d")))
 
 
+REPLICATES = 100
+
+
 @pytest.mark.parametrize("count", [16, 40, 128])
 def test_shares_are_right_on_average(count):
     """Two steps and their product; a third parameter does nothing; few and many points."""
     found = []
-    for seed in range(150):
+    for seed in range(REPLICATES):
         places = drawn(count, seed, "abc")
         one, two = (np.where(places[name] > 0.5, 1.0, -1.0) for name in "ab")
         noise = np.random.default_rng(10_000 + seed).normal(size=count)
@@ -156,12 +159,12 @@ def test_shares_are_right_on_average(count):
     for term, expected in ((("a", None), 1.0), (("b", None), 0.25), (("c", None), 0.0)):
         values = [one[term] for one in found]
         # Bins do not end at the step, which costs a part of the share.
-        low = 0.85 * expected / whole - 3 * np.std(values) / np.sqrt(150)
-        assert low < np.mean(values) < expected / whole + 3 * np.std(values) / np.sqrt(150)
+        low = 0.85 * expected / whole - 3 * np.std(values) / np.sqrt(REPLICATES)
+        assert low < np.mean(values) < expected / whole + 3 * np.std(values) / np.sqrt(REPLICATES)
     for pair, expected in ((("a", "b"), 1.0), (("a", "c"), 0.0), (("b", "c"), 0.0)):
         values = [one[pair] for one in found]
-        low = 0.6 * expected / whole - 3 * np.std(values) / np.sqrt(150)
-        assert low < np.mean(values) < expected / whole + 3 * np.std(values) / np.sqrt(150)
+        low = 0.6 * expected / whole - 3 * np.std(values) / np.sqrt(REPLICATES)
+        assert low < np.mean(values) < expected / whole + 3 * np.std(values) / np.sqrt(REPLICATES)
 
 
 def test_errors_are_those_of_other_draws():

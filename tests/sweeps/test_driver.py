@@ -13,13 +13,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from sweeps import driver, engine, scheduled, store
-from sweeps.domains import StudyError
+from sweeps.domains import StudyError, loguniform
 from sweeps.plan import Plan, PlanError, Trial
+from sweeps.space import Space
 from tests.sweeps import toy_curves, toy_runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -264,3 +266,16 @@ def test_four_devices_equal_one(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("equal\n")
+
+
+def test_an_algorithm_under_a_scheduler(cartpole, plan, tmp_path):
+    space = Space({"learning_rate": loguniform(1e-4, 1e-2)})
+    settings = scheduled.Pbt(5, metric="return")
+    scheduled.run(plan, tmp_path, settings, cartpole, space=space, progress=False)
+    last = driver.decisions(tmp_path).tail(4)
+    assert last["action"].to_list() == ["finished"] * 4
+    assert driver.decisions(tmp_path)["action"].to_list().count("copied") == 3
+    agents = engine.load(tmp_path / "agents" / "20", task=cartpole)
+    np.testing.assert_allclose(agents.config.learning_rate, last["learning_rate"], rtol=1e-6)
+    assert agents.state.iteration.tolist() == [20] * 4
+    assert agents.metrics["update"].max() == 20
