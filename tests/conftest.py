@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import jax
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -15,3 +16,11 @@ def shared_dir() -> Path:
     if not (folder / "golden").is_dir():
         pytest.skip(f"reference data not found at {folder}")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def free_programs():
+    """Drop the compiled programs of a module: each holds memory maps, of which a process may have
+    65,530 on Linux, and running out of them is a segmentation fault."""
+    yield
+    jax.clear_caches()
