@@ -22,7 +22,7 @@ import numpy as np
 
 from kagebench import camera
 from kagebench.env import KageEnv
-from kagebench.evaluate import METRICS, Act, evaluate
+from kagebench.evaluate import METRICS, Act, evaluate, play
 from kagebench.layout import solid_rows
 from kagebench.params import EnvParams
 from kagebench.profile_axes import Axis, Config, Number, configure, find, neutral_value, tidy
@@ -164,6 +164,8 @@ def run(
         together=together,
         progress=progress,
     )
+    # No other grid uses this program, and dozens of them fill the memory.
+    play.clear_cache()  # pyright: ignore
     shape = len(subject.seeds), len(keys), *grid.shape
     results = {name: np.moveaxis(v, 1, 2).reshape(shape) for name, v in found.items()}
     shown, pictures = _frames(grid, subject) if frames else ((), np.zeros(0, np.uint8))

@@ -40,11 +40,12 @@ class Results:
         folder: of the study.
         study: what was searched.
         trials: content of trials.parquet.
-        points: one row per point, in order: point, status ("finished": all seeds have a score;
-            "failed": one of them failed; otherwise "missing": one has not been run, or "unscored":
-            one has no score), score (mean over the seeds that have one), lowest, highest, low, high
-            (95 % interval over seeds, null for one seed), seeds, failed, missing, unscored (numbers
-            of seeds with a score, failed, not run, without a score), then the parameters.
+        points: one row per point, in order: point, status ("failed", "missing", "stopped",
+            "unscored" if one of its seeds failed, has not been run, was stopped by a scheduler,
+            came to its end without a score, in this order; otherwise "finished"), score (mean over
+            the seeds that have one), lowest, highest, low, high (95 % interval over seeds, of
+            finished points with several), seeds (number of those with a score), failed, missing,
+            stopped, unscored (number of such seeds), then the parameters.
         numbers: of the finished points [P].
         scores: of their trials, float64 [P, S].
     """
@@ -60,6 +61,11 @@ class Results:
     def sign(self) -> float:
         """1 if high scores are good, -1 if low ones are."""
         return -1.0 if self.study.objective.mode == "min" else 1.0
+
+    @property
+    def scheduler(self) -> str | None:
+        """Name of the scheduler, None without one."""
+        return next(iter(self.study.scheduler), None) if self.study.scheduler else None
 
     @property
     def finished(self) -> pl.DataFrame:
@@ -102,20 +108,52 @@ def read(folder: Path) -> Results:
         raise FolderError(f"{folder}: holds no study (study.yaml not found)")
     what = study.load(folder / "study.yaml")
     trials = _read_trials(folder, what)
-    points = _points(trials, what)
-    finished = points.filter(status="finished")
-    if finished.is_empty():
+    results = _summarise(folder, what, trials)
+    if not len(results.numbers):
         raise FolderError(
             f"{folder}: no point has a score of all its {len(what.seeds)} seeds, allowed: one or "
             f"more ({_count_text(trials)})"
         )
+    return results
+
+
+def before_first_decision(results: Results, metrics: pl.LazyFrame) -> Results:
+    """The same with scores from before a scheduler stopped any point, where all can be compared.
+
+    Args:
+        results: of a study with a scheduler that stops points.
+        metrics: of `read_metrics`.
+
+    Returns:
+        results in which all points that had a score then are finished; there may be none.
+    """
+    first = lengths(metrics).group_by("group").agg(pl.col("updates").min())
+    start = (1.0 - results.study.objective.last) * pl.col("updates")
+    scores = (
+        metrics.join(first.lazy(), on="group")
+        .filter(pl.col("update").is_between(start, "updates", closed="right"))
+        .filter(pl.col("value").is_not_nan())
+        .group_by("trial")
+        .agg(pl.col("value").cast(pl.Float64).mean().alias("score"))
+        .collect()
+    )
+    trials = results.trials.drop("score").join(
+        scores, on="trial", how="left", maintain_order="left"
+    )
+    status = pl.col("status").replace({"stopped": "finished"})
+    return _summarise(results.folder, results.study, trials.with_columns(status))
+
+
+def _summarise(folder: Path, what: Study, trials: pl.DataFrame) -> Results:
+    points = _points(trials, what)
+    finished = points.filter(status="finished")
     rows = trials.filter(pl.col("point").is_in(finished["point"].implode())).sort("point", "trial")
     scores = rows["score"].to_numpy().reshape(finished.height, len(what.seeds))
     low, high = seed_intervals(scores)
     ends = pl.DataFrame({"point": finished["point"], "low": low, "high": high}).fill_nan(None)
-    points = points.join(ends, on="point", how="left").select(
+    points = points.join(ends, on="point", how="left", maintain_order="left").select(
         *("point", "status", "score", "lowest", "highest", "low", "high", "seeds", "failed"),
-        *("missing", "unscored", *what.space),
+        *("missing", "stopped", "unscored", *what.space),
     )
     return Results(folder, what, trials, points, finished["point"].to_numpy(), scores)
 
@@ -142,7 +180,8 @@ def _points(trials: pl.DataFrame, what: Study) -> pl.DataFrame:
     absent = {
         "failed": status == "failed",
         "missing": status == "waiting",
-        "unscored": ~status.is_in(["failed", "waiting"]) & score.is_null(),
+        "stopped": status == "stopped",
+        "unscored": (status == "finished") & score.is_null(),
     }
     found = pl.lit("finished")
     for name in reversed(absent):
@@ -178,7 +217,7 @@ def seed_intervals(scores: np.ndarray, resamples: int = RESAMPLES) -> tuple[np.n
     All points are given the same draws of seeds.
     """
     points, seeds = scores.shape
-    if seeds == 1:
+    if seeds == 1 or not points:
         return np.full(points, np.nan), np.full(points, np.nan)
     drawn = resampling.draw_counts({"": seeds}, resamples)[""].astype(np.float64) / seeds
     ends = [
@@ -371,7 +410,7 @@ def curves(results: Results, metrics: pl.LazyFrame) -> pl.DataFrame:
 
 
 def lengths(metrics: pl.LazyFrame) -> pl.DataFrame:
-    """How many points were stopped when: columns group, updates, points; sorted.
+    """How many points ran how long: columns group, updates, points; sorted.
 
     More than one row per group means that a scheduler stopped some of them.
     """

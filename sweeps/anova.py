@@ -261,6 +261,8 @@ def _all_shares(
     design: _Design, terms: Sequence[Sequence[str]], scores: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shares of all terms, and their errors: grouped jackknife (Quenouille 1956; Tukey 1958)."""
+    if not terms:
+        return np.empty(0), np.empty(0)
     points, seeds = scores.shape
     folds = np.random.default_rng(0).permutation(points) % min(_FOLDS, points)
     variants = [scores]
@@ -270,7 +272,6 @@ def _all_shares(
     means = np.stack([variant.mean(axis=1) for variant in variants])
     noise = np.nan_to_num([seed_noise(variant) for variant in variants])
     found = np.array([_shares(design, term, means, noise, folds) for term in terms])
-    found = found.reshape(len(terms), -1)
     without = found[:, 1:]
     if without.shape[1] < 2:
         return found[:, 0], np.full(len(terms), np.nan)

@@ -40,8 +40,13 @@ class Scale:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The levels in words."""
-        return tuple(text(value) for value in self.levels)
+        """The levels in words; numbers with many digits, as grids have, with three."""
+        long = any(isinstance(value, float) and len(text(value)) > 6 for value in self.levels)
+        words = [
+            short(value, 3) if long and isinstance(value, float) else text(value)
+            for value in self.levels
+        ]
+        return tuple(words if len(set(words)) == len(words) else map(text, self.levels))
 
     def places(self, column: pl.Series) -> np.ndarray:
         """Where values are on the axis: the number, or the index of the level; NaN where absent.
@@ -85,11 +90,11 @@ class Scale:
         raise ValueError(f"{self.name}: got {cell!r}, allowed: {' '.join(self.labels)}")
 
 
-def short(number: float) -> str:
-    """A number with two digits, or all of a whole one."""
+def short(number: float, digits: int = 2) -> str:
+    """A number with few digits, or all of a whole one."""
     if number and abs(number) < 1e-3:
-        return re.sub(r"\.?0*e-0?", "e-", f"{number:.1e}")
-    return f"{number:.0f}" if abs(number) >= 100 else f"{number:.2g}"
+        return re.sub(r"\.?0*e-0?", "e-", f"{number:.{digits - 1}e}")
+    return f"{number:.0f}" if abs(number) >= 10**digits else f"{number:.{digits}g}"
 
 
 def of_study(study: Study) -> dict[str, Scale]:

@@ -57,11 +57,13 @@ def run(args: Args) -> None:
     target = args.out or args.folder / "report"
     with console.status("statistics"):
         results = analysis.read(args.folder)
-        curves, lengths = read_curves(results)
-        found = find(results, lengths)
+        metrics = analysis.read_metrics(results)
+        curves = analysis.curves(results, metrics)
+        compared = comparable(results, metrics)
+        found = find(results, compared, analysis.lengths(metrics))
     with console.status("plots"), replacing_folder(target) as folder:
         command = command_line(args)
-        plots = draw(folder, results, found, curves)
+        plots = draw(folder, results, compared, found, curves)
         files = write_tables(folder, results, found, curves)
         summary = study_summary.markdown(found, plots, command)
         write_whole(folder / "summary.md", summary)
@@ -81,24 +83,33 @@ def command_line(args: Args) -> str:
 # --- Statistics -----------------------------------------------------------------------------------
 
 
-def read_curves(results: Results) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Learning curves, and how long points ran."""
-    metrics = analysis.read_metrics(results)
-    return analysis.curves(results, metrics), analysis.lengths(metrics)
+def comparable(results: Results, metrics: pl.LazyFrame) -> Results | None:
+    """Scores by which points can be compared along their parameters; None if none can."""
+    if results.scheduler == "pbt":
+        return None
+    if results.scheduler:
+        results = analysis.before_first_decision(results, metrics)
+    return results if len(results.numbers) > 1 else None
 
 
-def find(results: Results, lengths: pl.DataFrame) -> Findings:
-    """The statistics of a study."""
-    what, scores = results.study, results.scores
-    names, scales = list(what.space), results.scales
-    places = points_on(scales, results.finished)
-    compared = len(scores) > 1
-    chosen = analysis.first_shares(scores, results.sign)
+def find(results: Results, compared: Results | None, lengths: pl.DataFrame) -> Findings:
+    """The statistics of a study.
+
+    Args:
+        results: of the study.
+        compared: of `comparable`.
+        lengths: of `analysis.lengths`.
+    """
+    what, names = results.study, list(results.study.space)
+    effects, importance, noise = explain(compared)
+    free = results.scheduler is None
+    chosen = analysis.first_shares(results.scores, results.sign) if free else None
+    unknown = [None] * len(results.numbers)
     points = results.finished.with_columns(
-        pl.Series("chosen", [None] * len(scores) if chosen is None else chosen, pl.Float64)
+        pl.Series("chosen", unknown if chosen is None else chosen, pl.Float64)
     )
     columns = ("point", "score", "low", "high", "lowest", "highest", "chosen", *names)
-    noise = anova.noise_share(scores)
+    tuning = analysis.tuning(results)
     status = results.points["status"]
     incomplete = results.trials.filter(pl.col("score").is_null()).with_columns(
         pl.col("status").replace({"waiting": "not run", "finished": "no score"})
@@ -115,19 +126,33 @@ def find(results: Results, lengths: pl.DataFrame) -> Findings:
         num_failed=results.num_failed,
         num_missing=int((status == "missing").sum()),
         num_unscored=int((status == "unscored").sum()),
-        stopped=lengths["group"].is_duplicated().any(),
+        scheduler=results.scheduler,
         envs=1 if what.env else len(what.space["env"].values),  # pyright: ignore
         parameters=names,
         points=points[results.ranking].select(columns),
-        tuning=analysis.tuning(results),
-        within=[analysis.share_within(results, tolerance)[0] for tolerance in TOLERANCES],
-        effects=anova.effects(scales if compared else {}, places, scores, results.exact),
-        importance=anova.importance(scales if compared else {}, places, scores, results.exact),
+        tuning=tuning if free else tuning.clear(),
+        within=[analysis.share_within(results, one)[0] for one in TOLERANCES if free],
+        compared=len(compared.numbers) if compared else 0,
+        effects=effects,
+        importance=importance,
         noise=None if np.isnan(noise) else noise,
-        exact=results.exact,
+        exact=bool(compared and compared.exact),
         incomplete=incomplete.select("trial", "point", "seed", "status", *names),
         lengths=lengths,
         facts=facts(results),
+    )
+
+
+def explain(compared: Results | None) -> tuple[pl.DataFrame, pl.DataFrame, float]:
+    """Effects and importance of parameters, and the share that seeds have."""
+    scales = compared.scales if compared else {}
+    places = points_on(scales, compared.finished) if compared else {}
+    scores = compared.scores if compared else np.empty((0, 1))
+    exact = bool(compared and compared.exact)
+    return (
+        anova.effects(scales, places, scores, exact),
+        anova.importance(scales, places, scores, exact),
+        anova.noise_share(scores),
     )
 
 
@@ -165,14 +190,20 @@ def points_on(scales: Mapping[str, Scale], points: pl.DataFrame) -> dict[str, np
 # --- What is written ------------------------------------------------------------------------------
 
 
-def draw(folder: Path, results: Results, found: Findings, curves: pl.DataFrame) -> dict[str, Path]:
+def draw(
+    folder: Path,
+    results: Results,
+    compared: Results | None,
+    found: Findings,
+    curves: pl.DataFrame,
+) -> dict[str, Path]:
     """Draw all plots that there are points for; name -> file."""
     plots = {name: folder / f"{name}.png" for name in study_page.PLOTS}
     scores, sign, label = results.scores.mean(axis=1), results.sign, found.metric
     ranked = found.points["point"].to_list()
     if not curves.is_empty():
         study_charts.curves(curves, landmarks(ranked), label, plots["curves"])
-    if len(ranked) > 1:
+    if found.tuning.height > 1:
         best = found.best["score"]
         lines = {
             f"best {'-' if sign > 0 else '+'} {percent(share)}": best - sign * share * abs(best)
@@ -180,8 +211,8 @@ def draw(folder: Path, results: Results, found: Findings, curves: pl.DataFrame) 
         }
         everything = np.concatenate([scores, np.full(found.num_failed, np.nan)])
         study_charts.tuning(found.tuning, everything, sign, lines, label, plots["tuning"])
-    if len(ranked) > 1 and results.scales:
-        draw_parameters(results, found, scores, plots)
+    if compared and compared.scales:
+        draw_parameters(compared, found, plots)
     return {name: path for name, path in plots.items() if path.exists()}
 
 
@@ -192,12 +223,11 @@ def landmarks(ranked: Sequence[int]) -> dict[str, int]:
     return {f"{name} (point {ranked[row]})": ranked[row] for row, name in sorted(chosen.items())}
 
 
-def draw_parameters(
-    results: Results, found: Findings, scores: np.ndarray, plots: Mapping[str, Path]
-) -> None:
+def draw_parameters(compared: Results, found: Findings, plots: Mapping[str, Path]) -> None:
     """Draw what parameters do."""
-    scales, sign, label = results.scales, results.sign, found.metric
-    tried = results.points.filter(pl.col("status").is_in(["finished", "failed"]))
+    scales, label = compared.scales, found.metric
+    label = f"{label} before the first decision" if found.scheduler else label
+    tried = compared.points.filter(pl.col("status").is_in(["finished", "failed"]))
     score = pl.when(status="finished").then("score")
     clouds = [
         tried.select(
@@ -210,15 +240,18 @@ def draw_parameters(
     ]
     logs = [name for name, scale in scales.items() if scale.log]
     study_charts.effects(found.effects, pl.concat(clouds), logs, label, plots["effects"])
-    places = points_on(scales, results.finished)
+    places = points_on(scales, compared.finished)
     if found.main.height:
         pair = pl.DataFrame()
         if len(scales) > 1:
-            pair = anova.pair_means(scales, places, results.scores, *first_pair(found), found.exact)
+            chosen = first_pair(found)
+            pair = anova.pair_means(scales, places, compared.scores, *chosen, found.exact)
         study_charts.importance(found.importance, rest(found), pair, label, plots["importance"])
     units = {name: scale.unit(places[name]) for name, scale in scales.items()}
     ticks = {name: scale.ticks() for name, scale in scales.items()}
-    study_charts.parallel(pl.DataFrame(units), scores, sign, ticks, label, plots["parallel"])
+    means = compared.scores.mean(axis=1)
+    frame = pl.DataFrame(units)
+    study_charts.parallel(frame, means, compared.sign, ticks, label, plots["parallel"])
 
 
 def first_pair(found: Findings) -> tuple[str, str]:

@@ -44,11 +44,9 @@ class Args:
     policy: str = ""
     """Instead of --agent: a scripted policy (oracle, random, right, right_jump, noop)."""
     config: str = ""
-    """With --policy: shipped config or YAML file that is taken as the training config; by default
-    base-a."""
+    """With --policy: the training config, a shipped one or a YAML file; by default base-a."""
     axis: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """A numeric config key such as filters.hue_shift; may be given twice, with --interactions more
-    often."""
+    """A numeric config key; may be given twice, with --interactions more often."""
     values: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """LO:HI:COUNT, or numbers and commas; one per --axis, or none for axes of the profile."""
     interactions: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -62,8 +60,7 @@ class Args:
     greedy: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Take the most likely action instead of sampling."""
     out: Path | None = None
-    """Folder of the results; by default beside the agents, for those of a benchmark run in its
-    folder profiles."""
+    """Folder of the results; by default beside the agents, see docs/profiles.md."""
 
 
 def run(args: Args) -> None:
@@ -247,7 +244,8 @@ def claim(folder: Path, about: Data, subject: Subject) -> None:
     settings["fingerprint"] = profile_sweep.fingerprint(subject.agents)
     path, data = folder / SETTINGS, json.loads(json.dumps(settings))
     if not path.exists():
-        if folder.exists() and any(entry.name != ".lock" for entry in folder.iterdir()):
+        own = (".lock", f"{SETTINGS}.part")
+        if folder.exists() and any(entry.name not in own for entry in folder.iterdir()):
             raise ValueError(f"out: {folder} holds files but no profile; choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         store.write_json(path, data)

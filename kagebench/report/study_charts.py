@@ -131,7 +131,7 @@ def parallel(
             first = rank == len(order) - 1
             axis.plot(
                 rows[row],
-                color=_BEST if first else _SCORES(last[row]),
+                color=_BEST if first else _SCORES(last[row] ** 1.5),
                 alpha=1.0 if top else alpha + (0.8 - alpha) * last[row] ** 2,
                 lw=1.8 if first else 1.3 if top else 0.8,
                 zorder=2 + rank / len(order),
@@ -177,9 +177,9 @@ def tuning(
         share = np.arange(1, len(values) + 1) / len(scores)
         ends = np.concatenate([values[:1], values]), np.concatenate([[0.0], share])
         left.step(good * ends[0], ends[1], where="post", color=TRAIN, lw=1.8)
-        for text, value in lines.items():
+        for number, (text, value) in enumerate(lines.items()):
             left.axvline(value, color=REFERENCE, lw=1, ls=(0, (4, 3)))
-            left.annotate(text, (value, 0.97), (-2, 0), **_ALONG)
+            left.annotate(text, (value, 0.97 - 0.35 * number), (-2, 0), **_ALONG)
         if good < 0:
             left.invert_xaxis()
         left.set_ylim(0, 1.02)
@@ -209,7 +209,7 @@ def curves(
     with style():
         figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
         axis = figure.subplots()
-        fade = float(np.clip(12 / max(len(others), 1) ** 0.7, 0.12, 0.7))
+        fade = float(np.clip(6 / max(len(others), 1) ** 0.7, 0.1, 0.6))
         for number in others:
             line = lines[(number,)]
             axis.plot(line["step"], line["mean"], color="#a8a295", lw=0.7, alpha=fade)

@@ -44,7 +44,11 @@ def html(found: Findings, plots: Mapping[str, Path], files: Mapping[str, str], c
         _best(found),
         _note(_shown(found.points.height, "points, all are in points.csv")),
         _note(say.selection(found)),
-        *_plot(plots, "tuning", "How much tuning it needs", say.effort(found)),
+        *(
+            _plot(plots, "tuning", "How much tuning it needs", say.effort(found))
+            if found.within
+            else ()
+        ),
         *_plot(plots, "effects", "Effect of every parameter", say.marginals(found)),
         *_plot(plots, "importance", "Which parameters matter", say.shares(found)),
         _importance(found) if "importance" in plots else "",

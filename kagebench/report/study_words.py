@@ -23,15 +23,16 @@ class Findings:
         seeds: of every point.
         num_points, num_failed, num_missing, num_unscored: all points, and those with a seed that
             failed, has not been run, or has no score.
-        stopped: whether a scheduler stopped points before the end.
+        scheduler: "halving", "hyperband", "asha", "pbt", or None.
         envs: number of environments.
         parameters: names.
         points: finished points, the best first: point, score, low, high (null for one seed),
             lowest, highest, chosen (share of the halves of the seeds that choose it, null for few
             seeds), then the parameters.
-        tuning: of `sweeps.analysis.tuning`.
+        tuning: of `sweeps.analysis.tuning`; without rows under a scheduler.
         within: how many points are near the best, per entry of `TOLERANCES`.
-        effects, importance: of `sweeps.anova`.
+        compared: points that `effects` and `importance` are about.
+        effects, importance: of `sweeps.anova`; without rows where points cannot be compared.
         noise: share of the variance of scores that seeds cause, None if unknown.
         exact: whether shares are those of a full grid.
         incomplete: trials without a score: trial, point, seed, status, then the parameters.
@@ -50,12 +51,13 @@ class Findings:
     num_failed: int
     num_missing: int
     num_unscored: int
-    stopped: bool
+    scheduler: str | None
     envs: int
     parameters: Sequence[str]
     points: pl.DataFrame
     tuning: pl.DataFrame
     within: Sequence[int]
+    compared: int
     effects: pl.DataFrame
     importance: pl.DataFrame
     noise: float | None
@@ -76,8 +78,8 @@ class Findings:
 
     @property
     def reestimate(self) -> float | None:
-        """Score of the best point on seeds that had no part in choosing it."""
-        return self.tuning["reestimate"][-1]
+        """Score of the best point on seeds that had no part in choosing it, if it is known."""
+        return None if self.tuning.is_empty() else self.tuning["reestimate"][-1]
 
     @property
     def main(self) -> pl.DataFrame:
@@ -126,7 +128,7 @@ def value(cell: Any) -> str:
 def rest(found: Findings) -> dict[str, float]:
     """What parameters alone do not explain: name -> share; nothing where it cannot be summed."""
     known = {} if found.noise is None else {"seeds": found.noise}
-    everywhere = set(found.importance["points"]) == {found.points.height}
+    everywhere = set(found.importance["points"]) == {found.compared}
     if not everywhere or found.importance["share"].null_count():
         return known
     # Not cut off at 0 one by one: chance would add up.
@@ -165,10 +167,17 @@ def warnings(found: Findings) -> list[str]:
             f"their trials {found.metric} was NaN in all of the last {100 * found.share:g} % of "
             "updates, as where no episode ended. A larger objective.last avoids this."
         )
-    if found.stopped:
+    if found.scheduler == "pbt":
         texts.append(
-            "A scheduler stopped points early. Their scores are those at which they were stopped, "
-            "so that averages over points mix short and long runs."
+            "Population-based training: members copied each other and changed their parameters. "
+            "The parameters here are those at the start; decisions.parquet in the folder of the "
+            "chunk has all later ones."
+        )
+    elif found.scheduler:
+        texts.append(
+            f"A scheduler ({found.scheduler}) stopped most points early. Only those that came to "
+            "their end are ranked. Effects of parameters and their importance are about scores "
+            "before its first decision, when all points were running."
         )
     if found.search == "optuna":
         texts.append(
@@ -189,11 +198,12 @@ def numbers(found: Findings) -> list[tuple[str, str, str]]:
     """Large numbers: CSS class, number, what it is."""
     best = found.best
     ends = interval(best["low"], best["high"])
+    count = found.num_points if found.scheduler else found.points.height
     cards = [
         (
             "train",
             number(best["score"]),
-            f"best of {found.points.height:,} points, mean {found.metric}"
+            f"best of {count:,} points, mean {found.metric}"
             f"{f' {ends}' if ends else ''}; rather too good, as it was selected",
         )
     ]
@@ -203,10 +213,9 @@ def numbers(found: Findings) -> list[tuple[str, str, str]]:
         )
     median = found.points["score"].median()
     cards.append(("", number(float(median)), "the median point"))  # pyright: ignore
-    near = found.within[0] / found.num_tried
-    cards.append(
-        ("", percent(near), f"of the points are within {percent(TOLERANCES[0])} of the best")
-    )
+    if found.within:
+        near = percent(found.within[0] / found.num_tried)
+        cards.append(("", near, f"of the points are within {percent(TOLERANCES[0])} of the best"))
     if found.num_failed:
         cards.append(("shift", f"{found.num_failed:,}", "points failed, with one seed or more"))
     if found.main.height:
@@ -219,9 +228,10 @@ def numbers(found: Findings) -> list[tuple[str, str, str]]:
 
 def selection(found: Findings) -> str:
     """What being the best of many is worth."""
+    count = found.num_points if found.scheduler else found.points.height
     text = (
         "Interval: 95 %, percentile bootstrap over seeds, all points with the same seeds. The best "
-        f"of {found.points.height:,} points is also the luckiest, so its score is too good on "
+        f"of {count:,} points is also the luckiest, so its score is too good on "
         "average, and its interval does not know that. "
     )
     if 1 < len(found.seeds) < 5:
@@ -229,13 +239,16 @@ def selection(found: Findings) -> str:
             f"Of {len(found.seeds)} seeds such an interval is too narrow; of two, it holds the "
             "true mean in half of all cases. "
         )
+    if found.scheduler:
+        return text + "The scheduler has seen all seeds, so none is left to judge independently."
     if found.reestimate is None:
         return text + "With four seeds or more, one half of them can choose and the other judge."
     best, fair = found.best["score"], found.reestimate
     return text + (
         f"Chosen on one half of the seeds and judged on the other, over all ways to halve them, "
-        f"the best point scores {number(fair)} instead of {number(best)}. Chosen: in how many of "
-        "these halves the point comes first."
+        f"the best point scores {number(fair)} instead of {number(best)}; half the seeds choose "
+        "worse than all of them, so what to expect lies between. Chosen: in how many of these "
+        "halves the point comes first."
     )
 
 

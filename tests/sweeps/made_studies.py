@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -14,8 +14,15 @@ from sweeps.space import Point
 from sweeps.study import Study, dump
 
 UPDATES = 12
-# Value of a trial: its score; None if it failed, "waiting" if it has not been run.
+# Value of a trial: its score, or `Stopped`; None if it failed, "waiting" if it has not been run.
 Score = Callable[[Point, int], Any]
+
+
+class Stopped(NamedTuple):
+    """A trial that a scheduler stopped: the score that it would have had, and when."""
+
+    score: float
+    updates: int
 
 
 def make(score_space: dict[str, Any], **options: Any) -> Study:
@@ -32,14 +39,13 @@ def write(folder: Path, study: Study, score: Score, points: Sequence[Point] | No
     rows, metrics = [], []
     for number, point in enumerate(points):
         for offset, seed in enumerate(study.seeds):
-            value = score(point, seed)
-            status = {None: "failed", "waiting": "waiting"}.get(value, "finished")
-            value = None if status != "finished" else float(value)
+            end, updates, status = _outcome(score(point, seed))
+            value = None if end is None else end * float(_rise(updates))
             trial = number * len(study.seeds) + offset
             row = {"trial": trial, "point": number, "seed": seed, "group": 0, "chunk": "0"}
             rows.append(row | {"status": status, "score": value})
             if status != "waiting":
-                metrics.append(_metrics(study, trial, seed, np.nan if value is None else value))
+                metrics.append(_metrics(study, trial, seed, end).head(updates))
     parameters = [
         column(name, [points[row["point"]].get(name) for row in rows]) for name in study.space
     ]
@@ -50,10 +56,23 @@ def write(folder: Path, study: Study, score: Score, points: Sequence[Point] | No
     return folder
 
 
-def _metrics(study: Study, trial: int, seed: int, score: float) -> pl.DataFrame:
+def _outcome(value: Any) -> tuple[float | None, int, str]:
+    """Score at the end of a whole run, updates that were done, status."""
+    if isinstance(value, Stopped):
+        return value.score, value.updates, "stopped"
+    if value is None or value == "waiting":
+        return None, UPDATES, value or "failed"
+    return float(value), UPDATES, "finished"
+
+
+def _rise(update: Any) -> Any:
+    return (1.0 - 0.5**update) / (1.0 - 0.5**UPDATES)
+
+
+def _metrics(study: Study, trial: int, seed: int, score: float | None) -> pl.DataFrame:
     """A curve that rises to the score; the first value is NaN."""
     update = np.arange(1, UPDATES + 1)
-    level = score * (1.0 - 0.5**update) / (1.0 - 0.5**UPDATES)
+    level = (np.nan if score is None else score) * _rise(update)
     level[0] = np.nan
     return pl.DataFrame(
         {

@@ -164,9 +164,9 @@ def test_points_and_their_status(tmp_path):
     results = read(tmp_path, (1.0, 2.0, 6.0), (4.0, None, 5.0), (np.nan, 7.0, "waiting"))
     found = results.points.drop("low", "high").rows()
     assert found == [
-        (0, "finished", 3.0, 1.0, 6.0, 3, 0, 0, 0, 1e-4),
-        (1, "failed", 4.5, 4.0, 5.0, 2, 1, 0, 0, 1e-3),
-        (2, "missing", 7.0, 7.0, 7.0, 1, 0, 1, 1, 1e-2),
+        (0, "finished", 3.0, 1.0, 6.0, 3, 0, 0, 0, 0, 1e-4),
+        (1, "failed", 4.5, 4.0, 5.0, 2, 1, 0, 0, 0, 1e-3),
+        (2, "missing", 7.0, 7.0, 7.0, 1, 0, 1, 0, 1, 1e-2),
     ]
     assert results.numbers.tolist() == [0] and results.scores.tolist() == [[1.0, 2.0, 6.0]]
     low, high = results.points["low"], results.points["high"]
@@ -301,6 +301,40 @@ def test_lengths_of_points_that_were_stopped(tmp_path):
     assert analysis.lengths(metrics).rows() == [(0, 12, 3)]
     cut = metrics.filter((pl.col("point") != 1) | (pl.col("update") <= 5))
     assert analysis.lengths(cut).rows() == [(0, 5, 1), (0, 12, 2)]
+
+
+# --- Schedulers -----------------------------------------------------------------------------------
+
+
+def test_scores_before_the_first_decision(tmp_path):
+    """All points that ran until then count, by the same updates of theirs."""
+    stop = made_studies.Stopped
+    results = read(
+        tmp_path,
+        (10.0, 30.0),
+        (stop(20.0, 4), stop(40.0, 4)),
+        (None, 1.0),
+        scheduler={"halving": {"eta": 3}},
+        objective=Objective(last=0.5),
+    )
+    assert results.scheduler == "halving" and results.numbers.tolist() == [0]
+    assert results.points["status"].to_list() == ["finished", "stopped", "failed"]
+    early = analysis.before_first_decision(results, analysis.read_metrics(results))
+    assert early.numbers.tolist() == [0, 1]
+    # Half of four updates: the third and the fourth.
+    share = np.mean([1 - 0.5**3, 1 - 0.5**4]) / (1 - 0.5**12)
+    np.testing.assert_allclose(early.scores, share * np.array([[10, 30], [20, 40]]), rtol=1e-6)
+    assert early.points["status"].to_list() == ["finished", "finished", "failed"]
+    assert read(tmp_path / "free", (1.0,), (2.0,), (3.0,)).scheduler is None
+
+
+def test_a_decision_before_there_are_scores(tmp_path):
+    """The first value of every curve is NaN."""
+    stop = made_studies.Stopped
+    rules = {"halving": {"eta": 3}}
+    results = read(tmp_path, (10.0,), (stop(2.0, 1),), (stop(3.0, 1),), scheduler=rules)
+    early = analysis.before_first_decision(results, analysis.read_metrics(results))
+    assert early.scores.shape == (0, 1) and set(early.points["status"]) == {"unscored"}
 
 
 # --- Errors ---------------------------------------------------------------------------------------

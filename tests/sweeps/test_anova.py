@@ -341,7 +341,11 @@ def test_a_grid_has_levels_only():
     )
     found = scales.of_study(study)
     np.testing.assert_allclose(found["learning_rate"].levels, [1e-4, 1e-3, 1e-2])
-    assert len(found["gamma"].levels) == 91
+    assert len(found["gamma"].levels) == 91 and found["gamma"].labels[1] == "0.901"
+    odd = Scale("a", (1e-4, 10**-3.5, 0.0316227766, 100.0))
+    assert odd.labels == ("1e-4", "3.16e-4", "0.0316", "100")
+    near = Scale("a", (0.12345678, 0.12345679))
+    assert near.labels == ("0.12345678", "0.12345679")
 
 
 @pytest.mark.parametrize(
@@ -368,3 +372,4 @@ def test_numbers_in_short():
     assert [scales.short(x) for x in (0.0, 1e-4, 2.54e-5, 0.00135, 0.8, 12.0, 131072.0)] == (
         ["0", "1e-4", "2.5e-5", "0.0014", "0.8", "12", "131072"]
     )
+    assert [scales.short(x, 3) for x in (2.54e-5, 0.123456, 123.4)] == ["2.54e-5", "0.123", "123"]

@@ -1,5 +1,6 @@
-"""One small run under each scheduler; ``python -m tests.sweeps.toy_runs NAME FOLDER`` is slow."""
+"""One small run under each scheduler; ``python -m tests.sweeps.toy_runs NAME FOLDER`` never ends."""
 
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -103,10 +104,11 @@ def _metrics(folder: Path) -> pl.DataFrame:
 
 
 def main(name: str, folder: Path) -> None:
-    """Run a case so slowly that it can be killed in the middle, saving after every update."""
+    """Run a case slowly, saving after every update, and stand still before it ends."""
+    pauses = itertools.chain([0.1] * 30, itertools.repeat(60.0))
 
     def one_after_a_pause(*_: Any) -> int:
-        time.sleep(0.1)
+        time.sleep(next(pauses))
         return 1
 
     engine.next_count = one_after_a_pause
