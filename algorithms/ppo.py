@@ -98,7 +98,6 @@ class Config:
         return self.total_timesteps // self.steps_per_update
 
 
-_DEFAULT = Config()
 _QUICK = Config(
     learning_rate=1e-3,
     anneal_lr=1.0,
@@ -116,7 +115,7 @@ _QUICK = Config(
 
 # The last four are what `kagebench reproduce` trains.
 PRESETS = {
-    "default": _DEFAULT,
+    "default": Config(),
     "quick": _QUICK,
     "state": Config(
         learning_rate=7e-4,
@@ -130,21 +129,15 @@ PRESETS = {
     ),
     "smoke": replace(_QUICK, total_timesteps=16_384),
     "cpu": replace(_QUICK, total_timesteps=2_500_000),
-    "gpu": replace(_DEFAULT, total_timesteps=10_000_000),
-    "paper": replace(
-        _DEFAULT,
-        reward_scale=1.0,
-        clip_vloss=True,
-        bootstrap_truncation=False,
-        stagger_episodes=False,
+    "gpu": Config(total_timesteps=10_000_000),
+    "paper": Config(
+        reward_scale=1.0, clip_vloss=True, bootstrap_truncation=False, stagger_episodes=False
     ),
 }
 # What the presets observe, where it is not the full frame.
-PRESET_TASKS = {
-    "quick": {"obs_size": 32},
+PRESET_TASKS: dict[str, dict[str, Any]] = {
+    **{name: {"obs_size": 32} for name in ("quick", "smoke", "cpu")},
     "state": {"obs": "state"},
-    "smoke": {"obs_size": 32},
-    "cpu": {"obs_size": 32},
 }
 
 # --- State ----------------------------------------------------------------------------------------
