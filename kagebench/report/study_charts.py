@@ -213,7 +213,8 @@ def curves(
         for number in others:
             line = lines[(number,)]
             axis.plot(line["step"], line["mean"], color="#a8a295", lw=0.7, alpha=fade)
-        looks = zip(chosen.items(), (_BEST, _MEDIAN, _WORST))
+        colors = (_BEST, _WORST) if len(chosen) == 2 else (_BEST, _MEDIAN, _WORST)
+        looks = zip(chosen.items(), colors)
         for (text, number), color in reversed(list(looks)):
             line = lines.get((number,))
             if line is None:

@@ -212,7 +212,8 @@ def numbers(found: Findings) -> list[tuple[str, str, str]]:
             ("train", number(found.reestimate), "the same on seeds that did not choose it")
         )
     median = found.points["score"].median()
-    cards.append(("", number(float(median)), "the median point"))  # pyright: ignore
+    ended = ", of those that came to their end" if found.scheduler else ""
+    cards.append(("", number(float(median)), f"the median point{ended}"))  # pyright: ignore
     if found.within:
         near = percent(found.within[0] / found.num_tried)
         cards.append(("", near, f"of the points are within {percent(TOLERANCES[0])} of the best"))

@@ -138,7 +138,7 @@ def test_a_killed_process_resumes_to_the_same_bits(finished, name, tmp_path):
     checkpoints, wait = tmp_path / "checkpoints" / "0", random.Random(name)
     process = subprocess.Popen(command, cwd=REPOSITORY)
     while process.poll() is None and (store.last_checkpoint(checkpoints) or 0) < 7:
-        time.sleep(0.002)
+        time.sleep(0.05)
     time.sleep(wait.uniform(0, 1.0))
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"

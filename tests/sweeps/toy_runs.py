@@ -1,4 +1,4 @@
-"""One small run under each scheduler; ``python -m tests.sweeps.toy_runs NAME FOLDER`` never ends."""
+"""A small run under each scheduler; ``python -m tests.sweeps.toy_runs NAME FOLDER`` never ends."""
 
 import itertools
 import sys
