@@ -16,6 +16,8 @@ PYTEST = $(BIN)/python -m pytest
 # Tests compile the same programs again and again. Benchmarks must not see this cache: they report
 # compile time.
 test test-slow wheel-test: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
+# Every file starts without compiled programs, so that small ones are worth keeping too.
+test test-slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-slow wheel-test lint format bench docs-images lock clean
@@ -32,7 +34,7 @@ test: install ## the default tests
 	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile
 
 test-slow: install ## the tests that take long
-	$(PYTEST) -m "slow and not gpu"
+	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile -m "slow and not gpu"
 
 wheel-test: install ## build the wheel and use it outside the checkout
 	$(PYTEST) tests/test_wheel.py

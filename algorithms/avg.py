@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from algorithms.common import episodes, networks, return_scale, tanh_gaussian
+from algorithms.common import episodes, networks, normalise, return_scale, tanh_gaussian
 from algorithms.common.task import Task
 from envs.wrappers.normalize import Moments, no_moments
 
@@ -174,7 +174,7 @@ def init(key: jax.Array, config: Config, task: Task) -> State:
     observation = task.render(scene)
     return State(
         learner=init_learner(learner_key, config, task),
-        moments=return_scale.include(no_moments(observation.shape[1:]), observation),
+        moments=normalise.update(no_moments(observation.shape[1:]), observation),
         stream=return_scale.init(config.num_envs),
         env_state=env_state,
         scene=scene,
@@ -296,7 +296,7 @@ def learn(
         state.stream, reward - config.alpha * log_prob, terminated, truncated, config.gamma
     )
     after = task.render(transition.final_scene)
-    moments = return_scale.include(state.moments, after)
+    moments = normalise.update(state.moments, after)
     newest = Newest(seen, action, reward, terminated, normalised(moments, after, config))
     scale = return_scale.sigma(stream) if config.scale_errors else jnp.float32(1.0)
     learner, metrics = gradient_step(state.learner, newest, scale, (action_key, target_key), config)
@@ -306,7 +306,7 @@ def learn(
     state = replace(
         state,
         learner=learner,
-        moments=return_scale.include(moments, first, terminated | truncated),
+        moments=normalise.update(moments, first, terminated | truncated),
         stream=stream,
         env_state=transition.env_state,
         scene=transition.scene,

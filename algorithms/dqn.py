@@ -227,7 +227,7 @@ def init(key: jax.Array, config: Config, task: Task) -> State:
         ValueError: options or sizes do not fit each other or the task.
     """
     check(config)
-    if config.mask_actions and not hasattr(task.env, "action_mask"):
+    if config.mask_actions and not task.has_action_mask:
         raise ValueError(
             f"mask_actions: got True, allowed: False, {task.env.name} has no action_mask"
         )
@@ -426,12 +426,13 @@ def act(
     """One epsilon-greedy step of N environments: the transition, and what is stored of it."""
     action_key, env_key = jax.random.split(key)
     observation = task.render(scene)
-    mask = valid_actions(env_state, config, task)
+    mask = task.action_mask(env_state) if config.mask_actions else None
     action = explore(action_key, values(params, observation, config, task), share, mask)
     transition = task.step(env_key, env_state, action)
-    next_mask = valid_actions(transition.env_state, config, task)
-    if next_mask is not None:
-        next_mask |= (transition.terminated | transition.truncated)[:, None]
+    next_mask = None
+    if config.mask_actions:  # the state after an end is another episode's
+        done = transition.terminated | transition.truncated
+        next_mask = task.action_mask(transition.env_state) | done[:, None]
     frames = config.store == "frames"
     stored = replay.Step(
         seen=observation if frames else scene,
@@ -443,13 +444,6 @@ def act(
         next_mask=next_mask,
     )
     return transition, stored
-
-
-def valid_actions(env_state: PyTree, config: Config, task: Task) -> jax.Array | None:
-    """Actions that N environments allow, bool (N, A), or None if they are not asked."""
-    if not config.mask_actions:
-        return None
-    return jax.vmap(task.env.action_mask, (0, None))(env_state, task.params)
 
 
 def share_of_random(step: jax.Array, config: Config) -> jax.Array:

@@ -360,7 +360,7 @@ def check(config: Config, task: Task) -> None:
         allowed = ", ".join(get_args(surrogates.Name))
         raise ValueError(f"surrogate: got {config.surrogate!r}, allowed: {allowed}")
     head = policies.resolve(config.head, task)
-    if config.mask_actions and (head != "categorical" or not hasattr(task.env, "action_mask")):
+    if config.mask_actions and (head != "categorical" or not task.has_action_mask):
         raise ValueError(
             f"mask_actions: got True, allowed: False, {task.env.name} has no action_mask"
         )
@@ -414,13 +414,12 @@ def collect(
     state: State, key: jax.Array, config: Config, task: Task
 ) -> tuple[State, Rollout, Metrics]:
     """Act for T steps in N environments with the policy as it is."""
-    masks = config.mask_actions
 
     def step(carry, step_key):
         scene, env_state, tracker = carry
         action_key, env_key = jax.random.split(step_key)
         observation = task.render(scene)
-        mask = jax.vmap(task.env.action_mask, (0, None))(env_state, task.params) if masks else None
+        mask = task.action_mask(env_state) if config.mask_actions else None
         pi, value = forward(state.params, observation, mask, state.obs_moments, config)
         action = pi.sample(action_key)
         transition = task.step(env_key, env_state, policies.to_env(action, task))

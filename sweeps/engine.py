@@ -315,7 +315,7 @@ def _mesh(devices: int) -> jax.sharding.Mesh:
 
 
 def _initialise_trial(algorithm, task, key, config, params):
-    return algorithm.init(key, config, _trial_task(task, params))
+    return _strongly_typed(algorithm.init(key, config, _trial_task(task, params)))
 
 
 def _advance_trial(algorithm, task, count, capacity, state, config, params):
@@ -327,9 +327,23 @@ def _advance_trial(algorithm, task, count, capacity, state, config, params):
     def step(i, carry):
         state, history = carry
         state, metrics = update(state)
-        return state, jax.tree.map(lambda all, new: all.at[i].set(new), history, metrics)
+        return _strongly_typed(state), jax.tree.map(
+            lambda all, new: all.at[i].set(new), history, metrics
+        )
 
     return jax.lax.fori_loop(0, count, step, (state, history))
+
+
+def _strongly_typed(tree: PyTree) -> PyTree:
+    """The tree without weak types, which are other types to jit: a state that changes its types
+    would have the program of a run compiled once more for its second part."""
+
+    def strong(leaf: jax.Array) -> jax.Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+            return leaf
+        return jax.lax.convert_element_type(leaf, leaf.dtype)
+
+    return jax.tree.map(strong, tree)
 
 
 def _trial_task(task: Task, params: PyTree) -> Task:

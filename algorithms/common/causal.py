@@ -13,6 +13,8 @@ the magnitude of an effect counts instead of its sign, in units of the deviation
 import jax
 import jax.numpy as jnp
 
+from envs.exact.linear import solve
+
 # Added to variances of 1, so that constant or collinear components do no harm.
 RIDGE = 1e-3
 
@@ -42,19 +44,3 @@ def effects(cause: jax.Array, effect: jax.Array, valid: jax.Array) -> jax.Array:
 def weights(effect: jax.Array, sharpness: float | jax.Array) -> jax.Array:
     """Weights (d,) of the components' entropies, with mean 1, from their effects (d,)."""
     return effect.shape[0] * jax.nn.softmax(sharpness * jnp.abs(effect))
-
-
-def solve(a: jax.Array, b: jax.Array) -> jax.Array:
-    """x (p,) with a x = b for a positive definite matrix (p, p), by elimination.
-
-    Without LAPACK, whose batches can wait for ever (see :mod:`algorithms.common.networks`).
-    """
-    size = a.shape[0]
-    rows = jnp.arange(size)[:, None]
-
-    def eliminate(k: jax.Array, table: jax.Array) -> jax.Array:
-        top = table[k] / table[k, k]
-        return jnp.where(rows == k, top, table - table[:, k, None] * top)
-
-    table = jnp.concatenate([a, b[:, None]], axis=1)
-    return jax.lax.fori_loop(0, size, eliminate, table)[:, -1]

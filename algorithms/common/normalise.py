@@ -19,12 +19,15 @@ def init(shape: tuple[int, ...]) -> Moments:
     return no_moments(shape)
 
 
-def update(moments: Moments, samples: jax.Array) -> Moments:
-    """The moments with samples (..., *shape) added."""
+def update(moments: Moments, samples: jax.Array, where: jax.Array | None = None) -> Moments:
+    """The moments with samples (B..., *shape) added, all of them or those ``where`` bool (B...)."""
     samples = samples.reshape(-1, *moments.mean.shape)
-    mean = jnp.mean(samples, axis=0)
-    m2 = jnp.sum(jnp.square(samples - mean), axis=0)
-    return merge(moments, Moments(jnp.float32(samples.shape[0]), mean, m2))
+    weight = jnp.ones(samples.shape[0]) if where is None else where.reshape(-1).astype(jnp.float32)
+    number = jnp.sum(weight)
+    weight = jnp.expand_dims(weight, tuple(range(1, samples.ndim)))
+    mean = jnp.sum(weight * samples, axis=0) / jnp.maximum(number, 1.0)
+    m2 = jnp.sum(weight * jnp.square(samples - mean), axis=0)
+    return merge(moments, Moments(number, mean, m2))
 
 
 def observations(moments: Moments, observation: jax.Array) -> jax.Array:

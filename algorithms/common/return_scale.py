@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from envs.wrappers.normalize import Moments, merge, no_moments
+from algorithms.common import normalise
+from envs.wrappers.normalize import Moments, no_moments
 
 
 @struct.dataclass
@@ -45,21 +46,11 @@ def update(
     done = terminated | truncated
     total = stream.so_far + reward
     return Stream(
-        reward=include(stream.reward, reward),
-        discount=include(stream.discount, jnp.where(terminated, 0.0, gamma)),
-        squared_return=include(stream.squared_return, jnp.square(total), done),
+        reward=normalise.update(stream.reward, reward),
+        discount=normalise.update(stream.discount, jnp.where(terminated, 0.0, gamma)),
+        squared_return=normalise.update(stream.squared_return, jnp.square(total), done),
         so_far=jnp.where(done, 0.0, total),
     )
-
-
-def include(moments: Moments, values: jax.Array, where: jax.Array | None = None) -> Moments:
-    """Moments with values (N, ...) too, with all of them or those ``where`` bool (N,) is true."""
-    size = values.shape[0]
-    weight = jnp.ones(size) if where is None else where.astype(jnp.float32)
-    number = jnp.sum(weight)
-    weight = weight.reshape(size, *(1,) * (values.ndim - 1))
-    mean = jnp.sum(weight * values, axis=0) / jnp.maximum(number, 1.0)
-    return merge(moments, Moments(number, mean, jnp.sum(weight * (values - mean) ** 2, axis=0)))
 
 
 def sigma(stream: Stream) -> jax.Array:

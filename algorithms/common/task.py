@@ -148,6 +148,15 @@ class Task:
         observation = jax.vmap(self.env.render, (0, None))(scene, self.params)
         return jax.lax.optimization_barrier(observation)
 
+    @property
+    def has_action_mask(self) -> bool:
+        """Whether the environment says which actions are valid."""
+        return hasattr(self.env, "action_mask")
+
+    def action_mask(self, env_state: PyTree) -> jax.Array:
+        """Actions that N environments allow, bool (N, A)."""
+        return jax.vmap(self.env.action_mask, (0, None))(env_state, self.params)
+
     def _scene(self, env_state: PyTree, observation: jax.Array) -> PyTree:
         if not self.has_scenes:
             return observation

@@ -90,7 +90,11 @@ def test_trials_stop_and_go_on_to_the_same_bits(name):
     # Equal seeds, so that the learning rate alone makes the difference.
     group = make_group([config, config.replace(learning_rate=1e-2)], [0, 0])
 
-    whole, metrics = advance(algorithm, engine.initialise(algorithm, group, task), group, task, 3)
+    start = engine.initialise(algorithm, group, task)
+    kinds = jax.tree.map(jax.typeof, start)
+    whole, metrics = advance(algorithm, start, group, task, 3)
+    # Otherwise what goes on is compiled once more.
+    assert jax.tree.map(jax.typeof, whole) == kinds
     parts, first = advance(algorithm, engine.initialise(algorithm, group, task), group, task, 1)
     parts = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), parts)
     parts, rest = advance(algorithm, parts, group, task, 2)
@@ -124,7 +128,7 @@ def check_policy(algorithm: Any, states: Any, config: Any, task: Task) -> None:
     observation = task.render(scene)
     space = task.env.action_space(task.params)
     for greedy in (False, True):
-        act = algorithm.policy(state, config, task, greedy=greedy)
+        act = jax.jit(algorithm.policy(state, config, task, greedy=greedy))
         actions = [act(jax.random.key(seed), observation) for seed in (0, 1)]
         assert actions[0].shape == (5, *space.shape)
         assert all(bool(space.contains(action)) for action in actions[0])

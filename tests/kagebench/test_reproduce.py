@@ -26,13 +26,13 @@ STEPS = 16_384
 def folder(tmp_path_factory) -> Path:
     """A folder that the smoke preset wrote without a break."""
     path = tmp_path_factory.mktemp("benchmark") / "out"
-    reproduce.run(reproduce.Args(preset="smoke", out=path))
+    reproduce.run(reproduce.Args(preset="smoke", bases="AD", out=path))
     return path
 
 
 def test_every_number_of_the_result_is_the_mean_of_a_file(folder):
     found = result.read(folder / "result.json")
-    pairs = [pair for pair in PAIRS.values() if pair.base in ("base-a", "base-f")]
+    pairs = [pair for pair in PAIRS.values() if pair.base in ("base-a", "base-d")]
     assert found.evaluations.height == 2 * (len(pairs) + 2)
     assert found.training_steps == STEPS
     assert found.observation == {
@@ -53,11 +53,11 @@ def test_every_number_of_the_result_is_the_mean_of_a_file(folder):
 
 def test_what_is_evaluated_is_what_eval_would_evaluate(folder):
     """The stacked evaluation of a base equals one with another set of configurations."""
-    trained = _trained.load_trained(folder / "training" / "base-f" / "seeds-1-2")
-    pair = PAIRS["filters-4"]
+    trained = _trained.load_trained(folder / "training" / "base-a" / "seeds-1-2")
+    pair = PAIRS["layout-1"]
     keys = _trained.level_keys(0, 4)
     alone = _trained.evaluate_trained(trained, {pair.name: pair.validation}, keys)
-    path = folder / "evaluation" / "base-f" / "seed-2" / f"{STEPS}.parquet"
+    path = folder / "evaluation" / "base-a" / "seed-2" / f"{STEPS}.parquet"
     episodes = pl.read_parquet(path).filter(config=pair.name)
     np.testing.assert_array_equal(episodes["return"].to_numpy(), alone.values["return"][1, 1])
 
@@ -66,9 +66,9 @@ def test_the_table_is_written_in_all_formats(folder, capsys):
     for name in ("suites", "pairs"):
         for ending in ("md", "tex", "csv"):
             assert (folder / "tables" / f"{name}.{ending}").stat().st_size > 100
-    reproduce.run(reproduce.Args(preset="smoke", out=folder))
+    reproduce.run(reproduce.Args(preset="smoke", bases="AD", out=folder))
     printed = capsys.readouterr().out
-    assert "filters" in printed and "last" in printed
+    assert "layout" in printed and "last" in printed
     assert "training" in printed and "update" not in printed  # nothing is trained again
 
 
@@ -83,16 +83,16 @@ def wait_and_kill(command: list[str], path: Path) -> None:
 
 def test_killed_at_three_points_it_resumes_to_the_same_table(folder, tmp_path):
     out = tmp_path / "killed"
-    options = ["--preset", "smoke", "--bases", "A", "--out", str(out)]
+    options = ["--preset", "smoke", "--bases", "D", "--out", str(out)]
     command = [sys.executable, "-m", "kagebench", "reproduce", *options]
-    evaluation = out / "evaluation" / "base-a"
-    wait_and_kill(command, out / "training" / "base-a" / "seeds-1-2" / "env.json")
+    evaluation = out / "evaluation" / "base-d"
+    wait_and_kill(command, out / "training" / "base-d" / "seeds-1-2" / "env.json")
     wait_and_kill(command, evaluation / "seed-1" / f"{STEPS}.parquet")
     assert not (evaluation / "seed-2").exists()
     wait_and_kill(command, evaluation / "seed-2" / f"{STEPS}.parquet")
     assert not (out / "tables").exists()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    whole = result.read(folder / "result.json").evaluations.filter(base="base-a")
+    whole = result.read(folder / "result.json").evaluations.filter(base="base-d")
     assert result.read(out / "result.json").evaluations.equals(whole)
 
 
@@ -101,13 +101,13 @@ def test_seeds_of_several_calls_add_up(folder, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(folder, out)
     before = result.read(out / "result.json").evaluations
-    reproduce.run(reproduce.Args(preset="smoke", bases="f", seeds="2-3", out=out))
+    reproduce.run(reproduce.Args(preset="smoke", bases="d", seeds="2-3", out=out))
     after = result.read(out / "result.json")
-    assert [path.name for path in sorted((out / "training" / "base-f").iterdir())] == [
+    assert [path.name for path in sorted((out / "training" / "base-d").iterdir())] == [
         *("seeds-1-2", "seeds-3")
     ]
     new = after.evaluations.join(before, on=["base", "seed", "config"], how="anti")
-    assert set(new["seed"]) == {3} and set(new["base"]) == {"base-f"}
+    assert set(new["seed"]) == {3} and set(new["base"]) == {"base-d"}
     assert after.evaluations.join(new, on=["base", "seed", "config"], how="anti").equals(before)
     assert len(after.commands) == 2
 
