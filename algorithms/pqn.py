@@ -17,6 +17,7 @@ import optax
 from flax import struct
 
 from algorithms.common import episodes, networks
+from algorithms.common.bootstrap import flatten, replace_values
 from algorithms.common.conv import Method
 from algorithms.common.exploration import epsilon, explore
 from algorithms.common.shuffle import permutation
@@ -295,7 +296,12 @@ def estimate(state: State, rollout: Rollout, config: Config, task: Task) -> Batc
     last_value = best_values(state.params, state.scene, config, task)
     next_value = jnp.concatenate([rollout.value[1:], last_value[None]])
     cut = rollout.truncated & ~rollout.terminated
-    next_value = replace_values(state.params, next_value, cut, rollout.final_scene, config, task)
+    next_value = replace_values(
+        lambda scene: best_values(state.params, scene, config, task),
+        next_value,
+        cut,
+        rollout.final_scene,
+    )
     target = lambda_returns(
         rollout.reward,
         next_value,
@@ -304,43 +310,12 @@ def estimate(state: State, rollout: Rollout, config: Config, task: Task) -> Batc
         config.gamma,
         config.trace,
     )
-    return jax.tree.map(_flatten, Batch(rollout.seen, rollout.action, target))
+    return jax.tree.map(flatten, Batch(rollout.seen, rollout.action, target))
 
 
 def best_values(params: networks.Params, scene: PyTree, config: Config, task: Task) -> jax.Array:
     """max_a Q(s, a), float32 (B,), of B scenes."""
     return jnp.max(values(params, task.render(scene), config), axis=-1)
-
-
-def replace_values(
-    params: networks.Params,
-    value: jax.Array,
-    where: jax.Array,
-    scene: PyTree,
-    config: Config,
-    task: Task,
-) -> jax.Array:
-    """Values (T, N), replaced by those of ``scene`` (T, N, ...) where ``where`` (T, N) is set.
-
-    Few steps of a rollout are truncations, so only these are rendered and evaluated: N at a time,
-    for as many rounds as it takes, usually none or one.
-    """
-    shape = value.shape
-    value, where, scene = jax.tree.map(_flatten, (value, where, scene))
-    total, size = where.size, shape[1]
-    count = jnp.sum(where)
-    # Positions of the truncations; the padding lies outside of the array and is dropped below.
-    (rows,) = jnp.nonzero(where, size=total, fill_value=total)
-
-    def evaluate(carry):
-        start, value = carry
-        chosen = jax.lax.dynamic_slice(rows, (start,), (size,))
-        seen = jax.tree.map(lambda x: jnp.take(x, chosen, axis=0, mode="clip"), scene)
-        found = best_values(params, seen, config, task)
-        return start + size, value.at[chosen].set(found, mode="drop")
-
-    _, value = jax.lax.while_loop(lambda carry: carry[0] < count, evaluate, (0, value))
-    return value.reshape(shape)
 
 
 def learn(
@@ -378,10 +353,6 @@ def loss(
         "value": jnp.mean(chosen),
         "td_error": jnp.mean(jnp.abs(error)),
     }
-
-
-def _flatten(x: jax.Array) -> jax.Array:
-    return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
 # --- Policy ---------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ FAMILIES: dict[str, Family] = {
     "gymnax": Family("envs.gymnax_ids", "everything that gymnax registers, used as it is"),
     "brax": Family("envs.brax", "the locomotion and manipulation tasks of Brax"),
     "mjx": Family("envs.mjx", "small continuous control tasks on MuJoCo MJX"),
+    "pixels": Family("envs.pixels", "continuous control from images drawn on the device"),
     "playground": Family(
         "envs.mjx.playground", "the environments of MuJoCo Playground", "mujoco_playground"
     ),

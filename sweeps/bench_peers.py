@@ -2,60 +2,57 @@
 
     python -m sweeps.bench_peers [--seeds 1 32] [--json FILE]
 
-Both sides do the same number of environment and gradient steps on CartPole with networks of the
-same size; :mod:`sweeps.peers` says how the other side is written. Times are of compiled programs,
-every output is used, the best of ``--repeats`` runs in turn counts.
+Both sides do the same number of environment and gradient steps on CartPole or Pendulum with
+networks of the same size; :mod:`sweeps.peers` says how the other side is written. Times are of
+compiled programs, every output is used, the best of ``--repeats`` runs in turn counts.
 """
 
 import argparse
 import functools
+import importlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import jax
 
-from algorithms import dqn, pqn
 from algorithms.common.task import Task
 from envs import make
 from kagebench import machine
 from sweeps import engine, peers
+from sweeps.peers.sizes import SIZES, Sizes
 from sweeps.store import write_json
 
-SIZES = peers.Sizes()
-OURS: dict[str, tuple[ModuleType, Any]] = {
-    "dqn": (
-        dqn,
-        dqn.Config(
-            total_timesteps=SIZES.total_timesteps,
-            num_envs=SIZES.num_envs,
-            batch_size=SIZES.batch_size,
-            buffer_size=SIZES.buffer_size,
-        ),
-    ),
-    "pqn": (
-        pqn,
-        pqn.Config(
-            total_timesteps=SIZES.total_timesteps,
-            num_envs=SIZES.num_envs,
-            num_steps=SIZES.num_steps,
-            num_minibatches=SIZES.num_minibatches,
-            update_epochs=SIZES.update_epochs,
-        ),
-    ),
+PEERS: dict[str, Callable[[jax.Array, Sizes], Any]] = {
+    "dqn": peers.dqn,
+    "pqn": peers.pqn,
+    "ppo": peers.ppo,
+    "sac": peers.sac,
 }
-PEERS: dict[str, Callable[[jax.Array, peers.Sizes], Any]] = {"dqn": peers.dqn, "pqn": peers.pqn}
+
+
+def our_config(name: str) -> tuple[ModuleType, Any]:
+    """The algorithm, and a config with the sizes of the comparison."""
+    algorithm, sizes = importlib.import_module(f"algorithms.{name}"), SIZES[name]
+    fields = algorithm.Config.__dataclass_fields__
+    options = {key: value for key, value in sizes._asdict().items() if key in fields}
+    if "gradient_steps" in fields:  # replay: a gradient step per step of all environments
+        options |= {"num_steps": 1, "gradient_steps": 1}
+    return algorithm, algorithm.Config(network=f"mlp-{sizes.width}", **options)
+
+
+def over_seeds(train: Callable[[jax.Array], Any], keys: jax.Array) -> Any:
+    """A run per key side by side; one alone is not batched, as nobody would."""
+    return train(keys[0]) if len(keys) == 1 else jax.vmap(train)(keys)
 
 
 def ours(name: str, keys: jax.Array) -> Any:
     """A whole run of all seeds with the project's algorithm."""
-    algorithm, config = OURS[name]
-    task = Task(*make(f"gymnax/{SIZES.env}"))
-    config = replace(config, network=f"mlp-{SIZES.width}")
+    algorithm, config = our_config(name)
+    task = Task(*make(f"gymnax/{SIZES[name].env}"))
 
     def train(key: jax.Array) -> Any:
         state = algorithm.init(key, config, task)
@@ -63,12 +60,12 @@ def ours(name: str, keys: jax.Array) -> Any:
             lambda state, _: algorithm.update(state, config, task), state, None, config.num_updates
         )
 
-    return jax.vmap(train)(keys)
+    return over_seeds(train, keys)
 
 
 def theirs(name: str, keys: jax.Array) -> Any:
     """A whole run of all seeds with the loop."""
-    return jax.vmap(lambda key: PEERS[name](key, SIZES))(keys)
+    return over_seeds(lambda key: PEERS[name](key, SIZES[name]), keys)
 
 
 def compare(name: str, seeds: int, repeats: int) -> dict[str, Any]:
@@ -86,7 +83,7 @@ def compare(name: str, seeds: int, repeats: int) -> dict[str, Any]:
             start = time.perf_counter()
             jax.block_until_ready(program(keys))
             best[side] = min(best[side], time.perf_counter() - start)
-    steps = SIZES.total_timesteps * seeds
+    steps = SIZES[name].total_timesteps * seeds
     return {
         "algorithm": name,
         "seeds": seeds,
@@ -99,7 +96,7 @@ def compare(name: str, seeds: int, repeats: int) -> dict[str, Any]:
 def main() -> None:
     """Print all comparisons and, if asked, write them with the machine's description."""
     parser = argparse.ArgumentParser(description="Speed against loops written the common way.")
-    parser.add_argument("--algorithms", nargs="+", default=list(OURS), choices=list(OURS))
+    parser.add_argument("--algorithms", nargs="+", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--repeats", type=int, default=3, help="runs of each side")
     parser.add_argument("--json", type=Path, help="file for the results")
@@ -111,7 +108,8 @@ def main() -> None:
             results.append(compare(name, seeds, options.repeats))
             print(json.dumps(results[-1]), flush=True)
     if options.json:
-        about = {"sizes": SIZES._asdict(), "results": results, "machine": machine.describe()}
+        sizes = {name: SIZES[name]._asdict() for name in options.algorithms}
+        about = {"sizes": sizes, "results": results, "machine": machine.describe()}
         write_json(options.json, about)
 
 

@@ -241,6 +241,10 @@ def find_env(name: object, options: Mapping[str, Any] | None = None) -> Environm
     )
 
 
+# Families besides KAGE-Bench whose observations are images of a size that presets choose.
+SIZED = ("pixels/",)
+
+
 def is_named(name: str) -> bool:
     """Whether :func:`envs.make` builds the environment from nothing but its name and options."""
     family, slash, _ = name.partition("/")

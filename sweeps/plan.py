@@ -20,7 +20,7 @@ import envs
 import kagebench
 from algorithms.common.task import Task
 from envs.options import cast_leaf, param_leaves, replace_leaf
-from sweeps.fields import is_named
+from sweeps.fields import SIZED, is_named
 
 FORMAT = 1
 
@@ -137,7 +137,8 @@ def describe_task(
         env: name of a shipped KAGE-Bench config, path of a YAML file, mapping, a list of these
             (one per trial and value of the seed), or a name of :func:`envs.list`.
         obs: "pixels" or "state".
-        obs_size: side of block-reduced frames in pixels, None for full frames.
+        obs_size: side of block-reduced frames in pixels, None for full frames; of images of the
+            family ``pixels``, None for its default; without meaning for other families.
         pooling: block reduction of smaller frames, "mean" or "max".
         assets: folder of an art pack, None for the shipped one.
 
@@ -145,7 +146,8 @@ def describe_task(
         kagebench.config.ConfigError: a configuration is not valid.
     """
     if isinstance(env, str) and is_named(env):
-        return {"env": env}
+        sized = obs_size is not None and env.startswith(SIZED)
+        return {"env": env, "obs_size": obs_size} if sized else {"env": env}
     described = [_describe_env(e) for e in env] if isinstance(env, list) else _describe_env(env)
     options = {"obs": obs, "obs_size": obs_size, "pooling": pooling, "assets": assets}
     return {"env": described, **options}

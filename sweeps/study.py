@@ -31,7 +31,17 @@ from sweeps import scheduled, yaml_file
 from sweeps import search as searches
 from sweeps import space as spaces
 from sweeps.domains import Choice, Domain, StudyError, Value, did_you_mean, unknown
-from sweeps.fields import FILES, PREFIX, Catalogue, Environment, Named, Unfit, is_named, to_type
+from sweeps.fields import (
+    FILES,
+    PREFIX,
+    SIZED,
+    Catalogue,
+    Environment,
+    Named,
+    Unfit,
+    is_named,
+    to_type,
+)
 from sweeps.objective import Objective
 from sweeps.search import Grid, Search
 from sweeps.space import Point, Space
@@ -196,10 +206,12 @@ class Study:
 
     def _options(self, module: ModuleType, env: Environment) -> dict[str, Any]:
         """Options of an environment: the study's; of KAGE-Bench, else the preset's."""
+        preset = getattr(module, "PRESET_TASKS", {}).get(self.preset, {})
         if isinstance(env, Named):
             kage = any(not isinstance(one, Named) for one in self.catalogue.envs.values())
-            return {} if kage else dict(self.task)
-        preset = getattr(module, "PRESET_TASKS", {}).get(self.preset, {})
+            chosen = {} if kage else dict(self.task)
+            sized = env.name.startswith(SIZED) and "obs_size" in preset
+            return {"obs_size": preset["obs_size"]} | chosen if sized else chosen
         options = DEFAULTS | preset | self.task
         return options | ({"obs_size": None} if options["obs"] == "state" else {})
 

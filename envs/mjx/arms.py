@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from envs.mjx.base import MjxEnv, MjxState
@@ -81,7 +80,7 @@ class Reacher(MjxEnv):
 
     def marks(self, state: MjxState) -> list[Shape]:
         """The target."""
-        return [Shape(np.asarray(state.goal)[None], TARGET, 0.015)]
+        return [Shape(state.goal[None], TARGET, 0.015)]
 
 
 @struct.dataclass
@@ -159,7 +158,7 @@ class Arm(GoalObservation, MjxEnv):
 
     def marks(self, state: MjxState) -> list[Shape]:
         """The goal."""
-        return [Shape(np.asarray(state.goal)[None], TARGET, 0.04)]
+        return [Shape(state.goal[None], TARGET, 0.04)]
 
     def energy(self, state: MjxState, params: Any) -> jax.Array:
         """Kinetic and potential energy in J, from the equations of a double pendulum."""

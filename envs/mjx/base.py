@@ -1,6 +1,7 @@
 """What the environments on MuJoCo MJX share: state, integration, resets without physics."""
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from gymnax.environments.environment import Environment
 
 from envs.mjx.backend import mujoco, quiet_import
 from envs.mjx.dynamics import scaled_model
-from envs.mjx.picture import View, draw, model_shapes
+from envs.mjx.picture import Shape, View, draw, geom_shapes, model_shapes
 
 mjx = quiet_import("mujoco.mjx")
 _MODELS = Path(__file__).parent / "models"
@@ -50,6 +51,7 @@ class MjxEnv(Environment, ABC):
     frames: int
     view: View
     observation_size: int
+    fixed: tuple[Shape, ...] = ()  # shapes of the picture that never move, below all others
 
     def __init__(self) -> None:
         self.mj_model = mujoco.MjModel.from_xml_path(str(_MODELS / self.model_file))
@@ -144,9 +146,28 @@ class MjxEnv(Environment, ABC):
         """A view of one state, uint8 (H, W, 3); on the host."""
         del params
         shapes = model_shapes(self.mj_model, np.asarray(state.qpos), self.view)
-        return draw(shapes + self.marks(state), self.view)
+        return draw([*self.fixed, *shapes, *self.marks(state)], self.view)
 
-    def marks(self, state: MjxState) -> list:
-        """Further shapes of the picture, in its plane."""
+    def shapes(self, state: MjxState, params: Any = None) -> list[Shape]:
+        """The shapes of `picture`, computed on the device.
+
+        Their order, which is that of their depth, is constant: motion is in the view's plane.
+        """
+        del params
+        data = mjx.kinematics(self.mjx_model, self._data.replace(qpos=state.qpos))
+        shapes = geom_shapes(self.mj_model, data.geom_xpos, data.geom_xmat, data.xpos, self.view)
+        return [shapes[i] for i in self._order] + self.marks(state)
+
+    @cached_property
+    def _order(self) -> list[int]:
+        """The geoms from far to near at the model's reference position."""
+        data = mujoco.MjData(self.mj_model)
+        mujoco.mj_kinematics(self.mj_model, data)
+        rotations = data.geom_xmat.reshape(-1, 3, 3)
+        shapes = geom_shapes(self.mj_model, data.geom_xpos, rotations, data.xpos, self.view)
+        return sorted(range(len(shapes)), key=lambda i: round(float(shapes[i].depth), 6))
+
+    def marks(self, state: MjxState) -> list[Shape]:
+        """Further shapes of the picture, in its plane, above the geoms."""
         del state
         return []

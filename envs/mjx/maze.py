@@ -11,7 +11,7 @@ from gymnax.environments.environment import Environment
 
 from envs.mjx.goals import GoalObservation
 from envs.mjx.mazes import LAYOUTS, free_cells, path_lengths, walls_of
-from envs.mjx.picture import TARGET, Shape, View, draw
+from envs.mjx.picture import PALETTE, TARGET, Shape, View, draw
 
 RADIUS = 0.1  # m, of the point mass; cells are 1 m wide
 TIMESTEP = 0.01  # s
@@ -19,6 +19,7 @@ FRAMES = 5
 FORCE = 10.0  # N, of a full action
 DAMPING = 1.0  # N s / m
 SPREAD = 0.25  # m, of starts and goals about the centre of their cell
+_WALL = (88, 96, 110)
 _AROUND = [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)]
 
 
@@ -225,16 +226,42 @@ class Maze(GoalObservation, Environment):
             rows[row][column] = letter
         return "\n".join("".join(row) for row in rows)
 
+    @property
+    def view(self) -> View:
+        """The whole maze from above."""
+        rows, columns = self.walls.shape
+        return View("top", width=float(columns), height=float(rows))
+
+    @property
+    def fixed(self) -> list[Shape]:
+        """The walls: each run of a row and of a column is a box, so that none has seams."""
+        rows, columns = (_runs(walls) for walls in (self.walls, self.walls.T))
+        spans = [((row, a), (row, b)) for row, a, b in rows]
+        spans += [((a, column), (b, column)) for column, a, b in columns]
+        return [_wall(*self.center(np.array(ends))) for ends in spans]
+
+    def shapes(self, state: MazeState, params: Any = None) -> list[Shape]:
+        """The goal and the ball."""
+        del params
+        goal = Shape(state.goal[None], TARGET, 0.2)
+        return [goal, Shape(state.position[None], PALETTE[0], RADIUS)]
+
     def picture(self, state: MazeState, params: Any = None) -> np.ndarray:
         """The maze from above, uint8 (H, W, 3); on the host."""
-        del params
-        rows, columns = self.walls.shape
-        square = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
-        centers = self.center(np.argwhere(self.walls))
-        shapes = [Shape(center + square, (88, 96, 110)) for center in centers]
-        shapes.append(Shape(np.asarray(state.goal)[None], TARGET, 0.2))
-        shapes.append(Shape(np.asarray(state.position)[None], (70, 105, 160), RADIUS))
-        return draw(shapes, View("top", width=float(columns), height=float(rows)))
+        return draw(self.fixed + self.shapes(state, params), self.view)
+
+
+def _runs(walls: np.ndarray) -> list[tuple[int, int, int]]:
+    """Row, first and last column of each run of walls in a row."""
+    change = np.diff(np.pad(walls.astype(int), ((0, 0), (1, 1))), axis=1)
+    firsts, lasts = np.argwhere(change > 0), np.argwhere(change < 0) - [0, 1]
+    return [(int(row), int(a), int(b)) for (row, a), (_, b) in zip(firsts, lasts, strict=True)]
+
+
+def _wall(first: np.ndarray, last: np.ndarray) -> Shape:
+    """The box of the cells between two centres (2,)."""
+    half = np.abs(last - first) / 2 + 0.5
+    return Shape((first + last)[None] / 2, _WALL, spans=np.diag([*half, 0.0])[:, :2])
 
 
 def _spread(key: jax.Array) -> jax.Array:

@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from flax import struct
 from PIL import Image, ImageDraw
 
 from envs.mjx.backend import mujoco
 
-_BACKGROUND = (246, 247, 250)
-_GROUND = (214, 219, 226)
-_PALETTE = (
+BACKGROUND = (246, 247, 250)
+GROUND = (214, 219, 226)
+PALETTE = (
     (70, 105, 160),
     (206, 113, 63),
     (94, 148, 86),
@@ -47,63 +48,76 @@ class View:
     follow: bool = False
     ground: bool = False
 
+    def square(self) -> "View":
+        """The least square view around the same center that shows all of this one."""
+        side = max(self.width, self.height)
+        return replace(self, width=side, height=side)
 
-@dataclass(frozen=True)
+
+@struct.dataclass
 class Shape:
-    """A filled shape in the plane of the picture.
+    """A filled shape in the plane of the picture; arrays of NumPy or JAX.
 
     points: (n, 2), m. One point is a disc, two are a line, more are a polygon.
     radius: of the disc, or half the width of the line, m.
+    depth: towards the viewer, m.
+    spans: (3, 2), m, half of each edge of a box around the one point; None for other shapes.
     """
 
-    points: np.ndarray
-    color: tuple[int, int, int]
-    radius: float = 0.0
-    depth: float = 0.0
+    points: Any
+    color: tuple[int, int, int] = struct.field(pytree_node=False)
+    radius: float = struct.field(pytree_node=False, default=0.0)
+    depth: Any = 0.0
+    spans: Any = None
 
 
 def model_shapes(model: Any, qpos: np.ndarray, view: View) -> list[Shape]:
-    """The geoms of a MuJoCo model at joint positions (nq,), far ones first.
-
-    A view that follows is centred by shifting the shapes.
-    """
+    """The geoms of a MuJoCo model at joint positions (nq,), far ones first."""
     data = mujoco.MjData(model)
     data.qpos[:] = qpos
     mujoco.mj_kinematics(model, data)
+    rotations = data.geom_xmat.reshape(-1, 3, 3)
+    shapes = geom_shapes(model, data.geom_xpos, rotations, data.xpos, view)
+    return sorted(shapes, key=lambda shape: shape.depth)
+
+
+def geom_shapes(model: Any, positions: Any, rotations: Any, bodies: Any, view: View) -> list[Shape]:
+    """The geoms of a MuJoCo model that have a size, in its order.
+
+    A view that follows is centred by shifting the shapes.
+
+    Args:
+        model: on the host.
+        positions, rotations: of the geoms, (ngeom, 3) in m and (ngeom, 3, 3); NumPy or JAX.
+        bodies: positions of the bodies, (nbody, 3), m.
+        view: whose plane the shapes are in.
+    """
     projection = PROJECTIONS[view.projection]
-    shapes = [
-        _geom(model, data, geom, projection)
+    offset = projection @ (bodies[1] * np.array([1.0, 1.0, 0.0])) if view.follow else np.zeros(3)
+    return [
+        _geom(model, geom, projection @ positions[geom] - offset, projection @ rotations[geom])
         for geom in range(model.ngeom)
         if int(model.geom_type[geom]) not in _FLAT
     ]
-    shapes.sort(key=lambda shape: shape.depth)
-    if not view.follow:
-        return shapes
-    root = data.xpos[1].copy()
-    root[2] = 0.0
-    offset = (projection @ root)[:2]
-    return [replace(shape, points=shape.points - offset) for shape in shapes]
 
 
 _FLAT = (int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_HFIELD))
 _LONG = (int(mujoco.mjtGeom.mjGEOM_CAPSULE), int(mujoco.mjtGeom.mjGEOM_CYLINDER))
 _BOX = int(mujoco.mjtGeom.mjGEOM_BOX)
-_CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
+_SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 
 
-def _geom(model: Any, data: Any, geom: int, projection: np.ndarray) -> Shape:
-    position, rotation = data.geom_xpos[geom], data.geom_xmat[geom].reshape(3, 3)
+def _geom(model: Any, geom: int, position: Any, rotation: Any) -> Shape:
+    """A geom at a position (3,) with a rotation (3, 3) in the axes of the picture."""
     size, kind = model.geom_size[geom], int(model.geom_type[geom])
-    color = _PALETTE[model.geom_bodyid[geom] % len(_PALETTE)]
-    center = projection @ position
+    color = PALETTE[model.geom_bodyid[geom] % len(PALETTE)]
+    point, depth = position[None, :2], position[2]
     if kind == _BOX:
-        corners = (position + (_CORNERS * size) @ rotation.T) @ projection.T
-        return Shape(_hull(corners[:, :2]), color, depth=center[2])
+        return Shape(point, color, depth=depth, spans=(rotation * size).T[:, :2])
     if kind in _LONG:
-        half = (projection @ (rotation[:, 2] * size[1]))[:2]
-        ends = np.stack([center[:2] - half, center[:2] + half])
-        return Shape(ends, color, float(size[0]), center[2])
-    return Shape(center[None, :2], color, float(size[0]), center[2])
+        ends = point + np.array([[-size[1]], [size[1]]]) * rotation[:2, 2]
+        return Shape(ends, color, float(size[0]), depth)
+    return Shape(point, color, float(size[0]), depth)
 
 
 def _hull(points: np.ndarray) -> np.ndarray:
@@ -125,17 +139,27 @@ def _turn(a: tuple, b: tuple, c: tuple) -> float:
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
+def ground(view: View) -> list[Shape]:
+    """What a view with ground shows below height 0, at most one box."""
+    below = view.height / 2 - view.center[1]
+    if not view.ground or below <= 0:
+        return []
+    center, half = np.array([[view.center[0], -below / 2]]), (view.width / 2, below / 2, 0.0)
+    return [Shape(center, GROUND, spans=np.diag(half)[:, :2])]
+
+
 def draw(shapes: list[Shape], view: View, width: int = 320) -> np.ndarray:
     """Fill shapes in order; uint8 (width * view.height / view.width, width, 3)."""
     height = round(width * view.height / view.width)
     scale = width / view.width * _SAMPLES
-    canvas = Image.new("RGB", (width * _SAMPLES, height * _SAMPLES), _BACKGROUND)
+    canvas = Image.new("RGB", (width * _SAMPLES, height * _SAMPLES), BACKGROUND)
     pen = ImageDraw.Draw(canvas)
     corner = np.array([view.center[0] - view.width / 2, view.center[1] + view.height / 2])
-    if view.ground:
-        pen.rectangle([0, corner[1] * scale, canvas.width, canvas.height], fill=_GROUND)
-    for shape in shapes:
-        pixels = (shape.points - corner) * [1, -1] * scale
+    for shape in [*ground(view), *shapes]:
+        points = np.asarray(shape.points, float)
+        if shape.spans is not None:
+            points = _hull(points + _SIGNS @ np.asarray(shape.spans, float))
+        pixels = (points - corner) * [1, -1] * scale
         _fill(pen, pixels, shape.radius * scale, shape.color)
     return np.asarray(canvas.resize((width, height), Image.Resampling.BOX))
 

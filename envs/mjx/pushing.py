@@ -99,7 +99,7 @@ class Pusher(GoalObservation, MjxEnv):
 
     def marks(self, state: MjxState) -> list[Shape]:
         """The goal."""
-        return [Shape(np.asarray(state.goal)[None], TARGET, 0.04)]
+        return [Shape(state.goal[None], TARGET, 0.04)]
 
 
 @struct.dataclass
@@ -206,12 +206,11 @@ class PushT(GoalObservation, MjxEnv):
 
     def marks(self, state: MjxState) -> list[Shape]:
         """The outline of the goal."""
-        x, y, cos, sin = np.asarray(state.goal, float)
-        turn = np.array([[cos, -sin], [sin, cos]])
+        x, y, cos, sin = state.goal
+        turn = jnp.array([[cos, -sin], [sin, cos]])
         shapes = []
         for cx, cy, a, b in RECTANGLES:
             corners = np.array([[-a, -b], [a, -b], [a, b], [-a, b]]) + [cx, cy]
-            points = corners @ turn.T + [x, y]
-            pairs = zip(points, np.roll(points, -1, 0))
-            shapes += [Shape(np.stack(pair), TARGET, 0.02) for pair in pairs]
+            points = corners @ turn.T + jnp.array([x, y])
+            shapes += [Shape(points[jnp.array([i - 1, i])], TARGET, 0.02) for i in range(4)]
         return shapes

@@ -8,10 +8,11 @@ from flax import struct
 
 from envs.mjx.base import MjxEnv, MjxState
 from envs.mjx.dynamics import PhysicsParams
-from envs.mjx.picture import View
+from envs.mjx.picture import Shape, View
 from envs.mjx.reward import tolerance
 
 _FULL_SPEED = 10.0  # m/s
+_POST = (150, 158, 172)
 
 
 @struct.dataclass
@@ -71,3 +72,9 @@ class Runner(MjxEnv):
         )
         reward = (reward - params.control_cost * (action**2).sum()).astype(jnp.float32)
         return reward, jnp.bool_(False), {"speed": speed, "x_position": new.qpos[0]}
+
+    def marks(self, state: MjxState) -> list[Shape]:
+        """Posts in the ground, 1 m apart: they show how fast a view that follows moves."""
+        positions = jnp.arange(-1.0, 3.0) - state.qpos[0] % 1.0
+        heights = jnp.array([-0.1, -0.2])
+        return [Shape(jnp.stack([jnp.stack([x, x]), heights], -1), _POST, 0.04) for x in positions]

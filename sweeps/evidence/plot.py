@@ -32,7 +32,7 @@ def draw(name: str) -> Path | None:
 
 
 def _panel(panel: Any, key: str, outcome: dict[str, Any]) -> None:
-    points = [point for point in outcome["points"] if "curve" in point]
+    points = outcome["points"]
     colours = plt.get_cmap("viridis").resampled(max(len(points), 2))
     for i, point in enumerate(points):
         curve = point["curve"]
@@ -51,4 +51,5 @@ def _panel(panel: Any, key: str, outcome: dict[str, Any]) -> None:
 
 
 def _curves(outcome: dict[str, Any]) -> bool:
-    return any("curve" in point for point in outcome["points"])
+    """Whether it is a study; what is measured in another way has rows of its own."""
+    return "study" in outcome

@@ -48,6 +48,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "iterated_q": (CARTPOLE, {**REPLAY, "num_networks": 2, "shift_interval": 3}),
     "munchausen": (CARTPOLE, REPLAY),
     "drq": ("grid/fruits", {**REPLAY, "network": "minatar", "num_envs": 2}),
+    "drq_sac": ("pixels/pendulum", {**REPLAY, "head": "mlp", "feature_size": 8, "num_envs": 2}),
+    "taco": ("pixels/pendulum", {**REPLAY, "head": "mlp", "feature_size": 8, "num_envs": 2}),
     "decqn": (
         "gymnax/Reacher-misc",
         {**REPLAY, "network": "mlp", "num_critics": 2, "regularise": True},

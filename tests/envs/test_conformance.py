@@ -26,6 +26,7 @@ QUICK = (
     "gymnax/MetaMaze-misc",
     "brax/inverted-pendulum",
     "mjx/cartpole-swingup",
+    "pixels/pendulum",
     "tabular/garnet",
     "control/lqr",
     "grid/empty",

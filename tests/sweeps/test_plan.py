@@ -57,3 +57,9 @@ def test_a_config_file_is_described_by_its_content(tmp_path):
     assert described[0]["episode_length"] == 77
     assert described[1] == "simplest"
     assert json.loads(json.dumps(described)) == described
+
+
+def test_only_images_of_other_families_have_a_size():
+    sized = describe_task("pixels/pendulum", obs_size=24)
+    assert sized == {"env": "pixels/pendulum", "obs_size": 24}
+    assert describe_task("gymnax/CartPole-v1", obs_size=24) == {"env": "gymnax/CartPole-v1"}

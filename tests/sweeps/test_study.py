@@ -223,6 +223,9 @@ def test_options_of_the_preset_give_way_to_those_of_the_task():
     state = Study("ppo", "base-a", "quick", {"obs": "state"}).resolve({}).options
     assert state["obs"] == "state" and state["obs_size"] is None
     assert Study("ppo", "base-a", "quick", {"obs_size": 64}).resolve({}).options["obs_size"] == 64
+    assert Study("taco", "pixels/pendulum", "quick").resolve({}).options == {"obs_size": 24}
+    sized = Study("taco", "pixels/pendulum", "quick", {"obs_size": 16}).resolve({}).options
+    assert sized == {"obs_size": 16}
 
 
 @struct.dataclass

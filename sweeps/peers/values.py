@@ -1,12 +1,6 @@
-"""Training loops written the common way in JAX, for comparisons of speed.
+"""DQN and PQN."""
 
-One function is the whole run: environment, replay and network updates in one `jax.lax.scan`, flax
-networks, one step of all environments per iteration, and the metrics of all iterations stacked (the
-style of purejaxrl and purejaxql). Networks, batch sizes and numbers of gradient steps are those of
-this project's algorithms, so that only the way of writing differs.
-"""
-
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import gymnax
@@ -14,19 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-
-class Sizes(NamedTuple):
-    """What both sides of a comparison have in common."""
-
-    env: str = "CartPole-v1"
-    total_timesteps: int = 204_800
-    num_envs: int = 8
-    width: int = 128
-    batch_size: int = 128
-    buffer_size: int = 48_000
-    num_steps: int = 64
-    num_minibatches: int = 8
-    update_epochs: int = 4
+from sweeps.peers.sizes import Sizes
 
 
 class QNetwork(nn.Module):
