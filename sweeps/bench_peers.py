@@ -11,6 +11,7 @@ import argparse
 import functools
 import importlib
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,9 +35,9 @@ PEERS: dict[str, Callable[[jax.Array, Sizes], Any]] = {
 }
 
 
-def our_config(name: str) -> tuple[ModuleType, Any]:
+def our_config(name: str, sizes: Sizes) -> tuple[ModuleType, Any]:
     """The algorithm, and a config with the sizes of the comparison."""
-    algorithm, sizes = importlib.import_module(f"algorithms.{name}"), SIZES[name]
+    algorithm = importlib.import_module(f"algorithms.{name}")
     fields = algorithm.Config.__dataclass_fields__
     options = {key: value for key, value in sizes._asdict().items() if key in fields}
     if "gradient_steps" in fields:  # replay: a gradient step per step of all environments
@@ -49,10 +50,10 @@ def over_seeds(train: Callable[[jax.Array], Any], keys: jax.Array) -> Any:
     return train(keys[0]) if len(keys) == 1 else jax.vmap(train)(keys)
 
 
-def ours(name: str, keys: jax.Array) -> Any:
+def ours(name: str, sizes: Sizes, keys: jax.Array) -> Any:
     """A whole run of all seeds with the project's algorithm."""
-    algorithm, config = our_config(name)
-    task = Task(*make(f"gymnax/{SIZES[name].env}"))
+    algorithm, config = our_config(name, sizes)
+    task = Task(*make(f"gymnax/{sizes.env}"))
 
     def train(key: jax.Array) -> Any:
         state = algorithm.init(key, config, task)
@@ -63,19 +64,19 @@ def ours(name: str, keys: jax.Array) -> Any:
     return over_seeds(train, keys)
 
 
-def theirs(name: str, keys: jax.Array) -> Any:
+def theirs(name: str, sizes: Sizes, keys: jax.Array) -> Any:
     """A whole run of all seeds with the loop."""
-    return over_seeds(lambda key: PEERS[name](key, SIZES[name]), keys)
+    return over_seeds(lambda key: PEERS[name](key, sizes), keys)
 
 
-def compare(name: str, seeds: int, repeats: int) -> dict[str, Any]:
+def compare(name: str, sizes: Sizes, seeds: int, repeats: int) -> dict[str, Any]:
     """Best times of both sides, run in turn."""
     keys = jax.random.split(jax.random.key(0), seeds)
     sides = {"ours": ours, "loop": theirs}
     programs, found = {}, {}
     for side, run in sides.items():
         start = time.perf_counter()
-        programs[side] = jax.jit(functools.partial(run, name)).lower(keys).compile()
+        programs[side] = jax.jit(functools.partial(run, name, sizes)).lower(keys).compile()
         found[f"{side}_compile_seconds"] = round(time.perf_counter() - start, 2)
     best = dict.fromkeys(sides, float("inf"))
     for _ in range(repeats):
@@ -83,10 +84,11 @@ def compare(name: str, seeds: int, repeats: int) -> dict[str, Any]:
             start = time.perf_counter()
             jax.block_until_ready(program(keys))
             best[side] = min(best[side], time.perf_counter() - start)
-    steps = SIZES[name].total_timesteps * seeds
+    steps = sizes.total_timesteps * seeds
     return {
         "algorithm": name,
         "seeds": seeds,
+        "timesteps": sizes.total_timesteps,
         **found,
         **{f"{side}_steps_per_second": round(steps / seconds) for side, seconds in best.items()},
         "ratio": round(best["loop"] / best["ours"], 2),
@@ -98,18 +100,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed against loops written the common way.")
     parser.add_argument("--algorithms", nargs="+", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 32])
+    parser.add_argument("--timesteps", type=int, help="environment steps of a seed")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each side")
     parser.add_argument("--json", type=Path, help="file for the results")
     options = parser.parse_args()
     engine.use_compile_cache()
     results = []
     for name in options.algorithms:
+        sizes = SIZES[name]
+        if options.timesteps:
+            sizes = sizes._replace(total_timesteps=options.timesteps)
         for seeds in options.seeds:
-            results.append(compare(name, seeds, options.repeats))
+            results.append(compare(name, sizes, seeds, options.repeats))
             print(json.dumps(results[-1]), flush=True)
     if options.json:
-        sizes = {name: SIZES[name]._asdict() for name in options.algorithms}
-        about = {"sizes": sizes, "results": results, "machine": machine.describe()}
+        about = {
+            "sizes": {name: SIZES[name]._asdict() for name in options.algorithms},
+            "threads": os.environ.get("NPROC", "all cores"),
+            "results": results,
+            "machine": machine.describe(),
+        }
         write_json(options.json, about)
 
 

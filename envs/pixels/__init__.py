@@ -1,7 +1,7 @@
 """Family ``pixels``: continuous control from images that are drawn on the device.
 
-Yarats et al. 2021, "Image Augmentation Is All You Need" (DrQ) and 2022, "Mastering Visual
-Continuous Control" (DrQ-v2) learn from stacks of three frames of such tasks.
+Kostrikov, Yarats, Fergus 2021 (DrQ, arXiv 2004.13649) and Yarats et al. 2021 (DrQ-v2, arXiv
+2107.09645) learn from stacks of three frames of such tasks.
 """
 
 from typing import Any
