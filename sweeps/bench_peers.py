@@ -45,13 +45,15 @@ def our_config(name: str, sizes: Sizes) -> tuple[ModuleType, Any]:
     return algorithm, algorithm.Config(network=f"mlp-{sizes.width}", **options)
 
 
-def over_seeds(train: Callable[[jax.Array], Any], keys: jax.Array) -> Any:
+def over_seeds(train: Callable[[jax.Array], Any], keys: jax.Array, devices: int = 1) -> Any:
     """A run per key side by side; one alone is not batched, as nobody would."""
-    return train(keys[0]) if len(keys) == 1 else jax.vmap(train)(keys)
+    if len(keys) == 1:
+        return train(keys[0])
+    return engine.over_devices(jax.vmap(train), devices, engine.TRIALS)(keys)
 
 
 def ours(name: str, sizes: Sizes, keys: jax.Array) -> Any:
-    """A whole run of all seeds with the project's algorithm."""
+    """A whole run of all seeds with the project's algorithm, on all devices as in the engine."""
     algorithm, config = our_config(name, sizes)
     task = Task(*make(f"gymnax/{sizes.env}"))
 
@@ -61,7 +63,7 @@ def ours(name: str, sizes: Sizes, keys: jax.Array) -> Any:
             lambda state, _: algorithm.update(state, config, task), state, None, config.num_updates
         )
 
-    return over_seeds(train, keys)
+    return over_seeds(train, keys, engine.choose_devices(len(keys)))
 
 
 def theirs(name: str, sizes: Sizes, keys: jax.Array) -> Any:
@@ -117,6 +119,7 @@ def main() -> None:
         about = {
             "sizes": {name: SIZES[name]._asdict() for name in options.algorithms},
             "threads": os.environ.get("NPROC", "all cores"),
+            "devices": len(jax.local_devices()),
             "results": results,
             "machine": machine.describe(),
         }

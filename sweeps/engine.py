@@ -237,7 +237,7 @@ def initialise(algorithm: ModuleType, group: Group, task: Task, devices: int = 1
     def trials(group: Group, task: Task) -> PyTree:
         return jax.vmap(functools.partial(_initialise_trial, algorithm, task))(*group)
 
-    return _over_devices(trials, devices, TRIALS, WHOLE)(group, task)
+    return over_devices(trials, devices, TRIALS, WHOLE)(group, task)
 
 
 def state_template(algorithm: ModuleType, group: Group, task: Task, devices: int = 1) -> PyTree:
@@ -290,7 +290,7 @@ def advance(
         stacked = states, group.configs, group.params
         return jax.lax.map(lambda args: trial(*args), stacked, batch_size=size)
 
-    return _over_devices(trials, devices, TRIALS, TRIALS, WHOLE, WHOLE)(states, group, task, count)
+    return over_devices(trials, devices, TRIALS, TRIALS, WHOLE, WHOLE)(states, group, task, count)
 
 
 def place(tree: PyTree, devices: int) -> PyTree:
@@ -301,7 +301,7 @@ def place(tree: PyTree, devices: int) -> PyTree:
     return jax.device_put(tree, sharding)
 
 
-def _over_devices(function: Callable[..., PyTree], devices: int, *specs: jax.P) -> Callable:
+def over_devices(function: Callable[..., PyTree], devices: int, *specs: jax.P) -> Callable:
     """The function on every device, its arguments cut as the specs say, its results joined."""
     if devices == 1:
         return function
