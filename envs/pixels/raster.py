@@ -123,7 +123,8 @@ def coverage(rows: jax.Array, radius: Any, size: int) -> jax.Array:
     x, y = (center - rows[0, 0])[None, :], (center - rows[0, 1])[:, None]
     if len(rows) == 4:
         return _box(x, y, rows[1:])
-    along, length = _unit(rows[1] - rows[0])
+    # Otherwise the compiler computes the direction again for every pixel.
+    along, length = jax.lax.optimization_barrier(_unit(rows[1] - rows[0]))
     u = _dot(x, y, along)
     over = jnp.maximum(jnp.maximum(-u, u - length), 0)
     return _round(over, _dot(x, y, _normal(along)), radius)
@@ -142,14 +143,16 @@ def _round(u: jax.Array, v: jax.Array, radius: int) -> jax.Array:
 
 def _box(x: jax.Array, y: jax.Array, spans: jax.Array) -> jax.Array:
     """Share covered by the projection of a box, which lies between three pairs of parallels."""
+    along, length = jax.vmap(_unit)(spans)
+    normals = jnp.stack(_normal(along.T), axis=1)
+    halves = jnp.abs(jax.vmap(_dot, (None, None, 0))(spans[:, 0], spans[:, 1], normals)).sum(1)
+    # Otherwise the compiler computes them again for every pixel.
+    normals, halves, length = jax.lax.optimization_barrier((normals, halves, length))
     share = jnp.int32(UNITS)
-    for span in spans:
-        along, length = _unit(span)
-        normal = _normal(along)
-        half = jnp.abs(_dot(spans[:, 0], spans[:, 1], normal)).sum()
+    for normal, half, long in zip(normals, halves, length, strict=True):
         slab = _share(jnp.abs(_dot(x, y, normal)), half)
         # An edge that points to the viewer bounds nothing.
-        share = (share * jnp.where(length > 0, slab, UNITS) + UNITS // 2) // UNITS
+        share = (share * jnp.where(long > 0, slab, UNITS) + UNITS // 2) >> _LEVEL_BITS
     return share
 
 
