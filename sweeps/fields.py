@@ -241,14 +241,17 @@ def find_env(name: object, options: Mapping[str, Any] | None = None) -> Environm
     )
 
 
-# Families besides KAGE-Bench whose observations are images of a size that presets choose.
-SIZED = ("pixels/",)
-
-
 def is_named(name: str) -> bool:
     """Whether :func:`envs.make` builds the environment from nothing but its name and options."""
     family, slash, _ = name.partition("/")
     return bool(slash) and family in FAMILIES and family != "kage" and not name.endswith(FILES)
+
+
+def image_options(name: str, obs_size: int | None) -> dict[str, Any]:
+    """Options of a named environment that a preset's size of images amounts to: only the family
+    ``pixels`` has images of a size to choose, None is its default."""
+    sized = obs_size is not None and name.startswith("pixels/")
+    return {"obs_size": obs_size} if sized else {}
 
 
 def _read_kage(path: str) -> Kage:

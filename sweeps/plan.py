@@ -20,7 +20,7 @@ import envs
 import kagebench
 from algorithms.common.task import Task
 from envs.options import cast_leaf, param_leaves, replace_leaf
-from sweeps.fields import SIZED, is_named
+from sweeps.fields import image_options, is_named
 
 FORMAT = 1
 
@@ -146,8 +146,7 @@ def describe_task(
         kagebench.config.ConfigError: a configuration is not valid.
     """
     if isinstance(env, str) and is_named(env):
-        sized = obs_size is not None and env.startswith(SIZED)
-        return {"env": env, "obs_size": obs_size} if sized else {"env": env}
+        return {"env": env} | image_options(env, obs_size)
     described = [_describe_env(e) for e in env] if isinstance(env, list) else _describe_env(env)
     options = {"obs": obs, "obs_size": obs_size, "pooling": pooling, "assets": assets}
     return {"env": described, **options}

@@ -34,11 +34,11 @@ from sweeps.domains import Choice, Domain, StudyError, Value, did_you_mean, unkn
 from sweeps.fields import (
     FILES,
     PREFIX,
-    SIZED,
     Catalogue,
     Environment,
     Named,
     Unfit,
+    image_options,
     is_named,
     to_type,
 )
@@ -210,8 +210,7 @@ class Study:
         if isinstance(env, Named):
             kage = any(not isinstance(one, Named) for one in self.catalogue.envs.values())
             chosen = {} if kage else dict(self.task)
-            sized = env.name.startswith(SIZED) and "obs_size" in preset
-            return {"obs_size": preset["obs_size"]} | chosen if sized else chosen
+            return image_options(env.name, preset.get("obs_size")) | chosen
         options = DEFAULTS | preset | self.task
         return options | ({"obs_size": None} if options["obs"] == "state" else {})
 

@@ -35,14 +35,7 @@ def sample(
     Returns:
         as :func:`take`.
     """
-    capacity, num_envs = ring.steps.terminated.shape
-    length = max(chunk, n_step)
-    row_key, column_key = jax.random.split(key)
-    starts = jnp.maximum(replay.size(ring) - length + 1, 1)
-    start = jax.random.randint(row_key, (batch_size,), 0, starts)
-    column = jax.random.randint(column_key, (batch_size,), 0, num_envs)
-    oldest = jnp.maximum(ring.count - capacity, 0)
-    rows = (oldest + start[:, None] + jnp.arange(length)) % capacity
+    rows, column = replay.places(key, ring, batch_size, max(chunk, n_step))
     return take(ring, rows, column, chunk, n_step, gamma)
 
 

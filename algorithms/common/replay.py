@@ -102,14 +102,28 @@ def sample(
         n_step: n.
         gamma: discount per step.
     """
+    return take(ring, *places(key, ring, batch_size, n_step), gamma)
+
+
+def places(key: jax.Array, ring: Ring, batch_size: int, length: int) -> tuple[jax.Array, jax.Array]:
+    """Where B runs of consecutive steps lie, uniformly drawn, with replacement.
+
+    Args:
+        key: PRNG key.
+        ring: holds at least ``length`` steps; places in a shorter one are meaningless.
+        batch_size: B.
+        length: L, steps of a run.
+
+    Returns:
+        rows int32 (B, L) and columns int32 (B,) of the ring.
+    """
     capacity, num_envs = ring.steps.terminated.shape
     row_key, column_key = jax.random.split(key)
-    starts = jnp.maximum(size(ring) - n_step + 1, 1)
+    starts = jnp.maximum(size(ring) - length + 1, 1)
     start = jax.random.randint(row_key, (batch_size,), 0, starts)
     column = jax.random.randint(column_key, (batch_size,), 0, num_envs)
     oldest = jnp.maximum(ring.count - capacity, 0)
-    rows = (oldest + start[:, None] + jnp.arange(n_step)) % capacity
-    return take(ring, rows, column, gamma)
+    return (oldest + start[:, None] + jnp.arange(length)) % capacity, column
 
 
 def take(ring: Ring, rows: jax.Array, column: jax.Array, gamma: float | jax.Array) -> Sample:

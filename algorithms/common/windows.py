@@ -48,14 +48,7 @@ def sample(
         n_step: n, steps of the transition.
         gamma: discount per step.
     """
-    capacity, num_envs = ring.steps.terminated.shape
-    length = max(window, n_step)
-    row_key, column_key = jax.random.split(key)
-    starts = jnp.maximum(replay.size(ring) - length + 1, 1)
-    start = jax.random.randint(row_key, (batch_size,), 0, starts)
-    column = jax.random.randint(column_key, (batch_size,), 0, num_envs)
-    oldest = jnp.maximum(ring.count - capacity, 0)
-    rows = (oldest + start[:, None] + jnp.arange(length)) % capacity
+    rows, column = replay.places(key, ring, batch_size, max(window, n_step))
     transition = replay.take(ring, rows[:, :n_step], column, gamma)
     return transition, take(ring, rows[:, :window], column, gamma)
 

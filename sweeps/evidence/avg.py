@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from algorithms import avg, sac
-from sweeps import engine, plan, space
+from sweeps import space
 from sweeps.evidence.spec import (
     Measurement,
     Point,
@@ -18,6 +18,8 @@ from sweeps.evidence.spec import (
     in_words,
     measured,
 )
+from sweeps.evidence.training import train
+from sweeps.plan import Trial, build_task
 from sweeps.study import Study
 
 PAPER = "Vasan, Elsayed, Azimi et al. 2024, arXiv 2411.15370"
@@ -71,7 +73,7 @@ def without_buffer() -> tuple[list[dict[str, Any]], Verdict]:
     }
     points, rows = {}, []
     for name, runs in arms.items():
-        scores = [train(module, config) for module, config in runs]
+        scores = [last_returns(module, config) for module, config in runs]
         best = int(np.argmax([score.mean() for score in scores]))
         points[name] = Point({"arm": name}, scores[best])
         for (_, config), score in zip(runs, scores, strict=True):
@@ -87,16 +89,12 @@ def without_buffer() -> tuple[list[dict[str, Any]], Verdict]:
     return rows, Verdict(outcome, text)
 
 
-def train(algorithm: ModuleType, config: Any) -> np.ndarray:
+def last_returns(algorithm: ModuleType, config: Any) -> np.ndarray:
     """Mean returns (SEEDS,) over the last fifth of runs on Pendulum."""
-    task = plan.build_task({"env": PENDULUM})
-    keys, stacked = plan.stack([plan.Trial(seed, config) for seed in range(SEEDS)])
-    group = engine.Group(keys, stacked, None)
-    states = engine.initialise(algorithm, group, task)
-    count = config.num_updates
-    _, metrics = engine.advance(algorithm, states, group, task, count, "vmap", count)
-    returns = np.asarray(metrics["return"], np.float64)
-    return np.nanmean(returns[:, -max(1, count // 5) :], axis=1)
+    trials = [Trial(seed, config) for seed in range(SEEDS)]
+    _, metrics = train(algorithm, trials, build_task({"env": PENDULUM}))
+    last = max(1, config.num_updates // 5)
+    return np.nanmean(metrics["return"][:, -last:], axis=1)
 
 
 def normalisations() -> Study:

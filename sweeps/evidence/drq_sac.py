@@ -9,9 +9,9 @@ import numpy as np
 import envs
 from algorithms import drq_sac, sac
 from algorithms.common.task import Task
-from sweeps import engine
 from sweeps.evidence.spec import Measurement, Sweep, Verdict, interval, measured
-from sweeps.plan import Trial, stack
+from sweeps.evidence.training import train
+from sweeps.plan import Trial
 from sweeps.study import Objective, Study
 
 PAPER = "Kostrikov, Yarats, Fergus 2021, arXiv 2004.13649"
@@ -45,14 +45,11 @@ def pendulum() -> Study:
 
 def scores(algorithm: ModuleType, config: Any, task: Task) -> tuple[dict[str, Any], np.ndarray]:
     """A training with each seed: a row for the record, and the mean returns of its second half."""
-    keys, configs = stack([Trial(seed, config) for seed in range(SEEDS)])
-    group, updates = engine.Group(keys, configs, None), config.num_updates
-    states = engine.initialise(algorithm, group, task)
-    _, metrics = engine.advance(algorithm, states, group, task, updates, "vmap", updates)
-    returns = np.asarray(metrics["return"], np.float64)
-    found = np.nanmean(returns[:, updates // 2 :], axis=1)
-    quarters = [float(np.nanmean(part)) for part in np.array_split(returns, 8, axis=1)]
-    curve = np.round(quarters, 1).tolist()
+    _, metrics = train(algorithm, [Trial(seed, config) for seed in range(SEEDS)], task)
+    returns = metrics["return"]
+    found = np.nanmean(returns[:, config.num_updates // 2 :], axis=1)
+    eighths = [float(np.nanmean(part)) for part in np.array_split(returns, 8, axis=1)]
+    curve = np.round(eighths, 1).tolist()
     row = {"score": float(found.mean()), "scores": np.round(found, 2).tolist(), "curve": curve}
     return row, found
 

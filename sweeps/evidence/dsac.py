@@ -10,7 +10,7 @@ import numpy as np
 from algorithms import dsac, sac
 from algorithms.common import tanh_gaussian
 from algorithms.common.task import Task
-from sweeps import engine, space
+from sweeps import space
 from sweeps.evidence.spec import (
     Measurement,
     Point,
@@ -22,7 +22,8 @@ from sweeps.evidence.spec import (
     interval,
     measured,
 )
-from sweeps.plan import Trial, build_task, stack
+from sweeps.evidence.training import train
+from sweeps.plan import Trial, build_task
 from sweeps.study import Objective, Study
 
 FIRST = "Duan et al. 2020, arXiv 2001.02811"
@@ -97,7 +98,7 @@ def errors() -> tuple[list[dict[str, Any]], Verdict]:
     rows, points = [], {}
     for name, (algorithm, options) in AGENTS.items():
         config = algorithm.Config(**SMALL, **options)
-        states = train(algorithm, config, task)
+        states, _ = train(algorithm, [Trial(seed, config) for seed in range(SEEDS)], task)
         compare = jax.vmap(lambda state, a=algorithm, c=config: error_of(a, state, c, task))
         error, value = (np.asarray(x, np.float64) for x in jax.jit(compare)(states))
         rows.append({"agent": name, "error": error.mean(), "value": value.mean()})
@@ -107,14 +108,6 @@ def errors() -> tuple[list[dict[str, Any]], Verdict]:
     texts = ", ".join(f"{name} {in_words(point)}" for name, point in points.items())
     text = f"learned minus true soft value: {texts}; DSAC minus SAC with one critic"
     return rows, Verdict(outcome, f"{text} {mean:+.1f} [{low:+.1f}, {high:+.1f}]")
-
-
-def train(algorithm: ModuleType, config: Any, task: Task) -> Any:
-    """Final states of all seeds, leaves (SEEDS, ...)."""
-    group = engine.Group(*stack([Trial(seed, config) for seed in range(SEEDS)]), None)
-    states = engine.initialise(algorithm, group, task)
-    count = config.num_updates
-    return engine.advance(algorithm, states, group, task, count, "vmap", count)[0]
 
 
 def error_of(

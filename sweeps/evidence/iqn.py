@@ -12,7 +12,6 @@ from algorithms.common import risk
 from algorithms.common.task import Task
 from envs.tabular.env import TabularEnv
 from envs.tabular.mdp import from_arrays
-from sweeps import engine
 from sweeps.evidence.spec import (
     Measurement,
     Point,
@@ -23,6 +22,7 @@ from sweeps.evidence.spec import (
     in_words,
     measured,
 )
+from sweeps.evidence.training import train
 from sweeps.plan import Trial, stack
 from sweeps.study import Study
 
@@ -101,10 +101,8 @@ def chosen(name: risk.Risk, etas: tuple[float, ...]) -> list[dict[str, Any]]:
         network="mlp", learning_rate=1e-3, kappa=0.1, risk=name, total_timesteps=20_480
     )
     trials = [Trial(seed, replace(config, eta=eta)) for eta in etas for seed in range(SEEDS)]
-    keys, stacked = stack(trials)
-    group, count = engine.Group(keys, stacked, None), config.num_updates
-    states = engine.initialise(iqn, group, task)
-    states, _ = engine.advance(iqn, states, group, task, count, "vmap", count)
+    states, _ = train(iqn, trials, task)
+    _, stacked = stack(trials)
     first = jnp.eye(task.env.num_states)[:1]
 
     def values(params, config):

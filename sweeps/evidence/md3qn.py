@@ -11,7 +11,7 @@ from gymnax.environments import environment, spaces
 from algorithms import md3qn
 from algorithms.common import mmd
 from algorithms.common.task import Task
-from sweeps import engine, space
+from sweeps import space
 from sweeps.evidence.spec import (
     Measurement,
     Point,
@@ -23,7 +23,8 @@ from sweeps.evidence.spec import (
     interval,
     measured,
 )
-from sweeps.plan import Trial, stack
+from sweeps.evidence.training import train
+from sweeps.plan import Trial
 from sweeps.study import Study
 
 PAPER = "Zhang et al. 2021, arXiv 2110.13578"
@@ -131,10 +132,7 @@ def measure_coins() -> tuple[list[dict[str, Any]], Verdict]:
         batch_size=64,
         total_timesteps=24_576,
     )
-    keys, stacked = stack([Trial(seed, config) for seed in range(SEEDS)])
-    group, count = engine.Group(keys, stacked, None), config.num_updates
-    states = engine.initialise(md3qn, group, task)
-    states, _ = engine.advance(md3qn, states, group, task, count, "vmap", count)
+    states, _ = train(md3qn, [Trial(seed, config) for seed in range(SEEDS)], task)
 
     def particles(params):
         return md3qn.particles(params, jnp.eye(2)[:1], config, task)[0, 0]

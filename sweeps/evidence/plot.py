@@ -13,7 +13,7 @@ def draw(name: str) -> Path | None:
 
     Lines are means over seeds, bands reach from the lowest to the highest seed.
     """
-    outcomes = {key: value for key, value in record.read(name).items() if _curves(value)}
+    outcomes = {key: value for key, value in record.read(name).items() if _is_study(value)}
     if not outcomes:
         return None
     columns = min(3, len(outcomes))
@@ -50,6 +50,6 @@ def _panel(panel: Any, key: str, outcome: dict[str, Any]) -> None:
         panel.legend(fontsize=6)
 
 
-def _curves(outcome: dict[str, Any]) -> bool:
+def _is_study(outcome: dict[str, Any]) -> bool:
     """Whether it is a study; what is measured in another way has rows of its own."""
     return "study" in outcome

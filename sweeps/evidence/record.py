@@ -29,7 +29,11 @@ def names() -> list[str]:
     """Algorithms that have experiments."""
     package = importlib.import_module("sweeps.evidence")
     found = [entry.name for entry in pkgutil.iter_modules(package.__path__)]
-    return [name for name in found if name not in ("__main__", "plot", "record", "spec", "table")]
+    return [
+        name
+        for name in found
+        if name not in ("__main__", "plot", "record", "spec", "table", "training")
+    ]
 
 
 def module(name: str) -> ModuleType:

@@ -11,7 +11,7 @@ import numpy as np
 from algorithms import dqn, staq
 from envs import exact
 from envs.tabular import TabularMDP, garnet
-from sweeps import engine, plan, space
+from sweeps import space
 from sweeps.evidence.spec import (
     Measurement,
     Point,
@@ -22,6 +22,8 @@ from sweeps.evidence.spec import (
     in_words,
     measured,
 )
+from sweeps.evidence.training import train
+from sweeps.plan import Trial, build_task
 from sweeps.study import Study
 
 PAPER = "Shilova, Davey, Driss, Akrour 2025, arXiv 2506.13862"
@@ -124,7 +126,7 @@ def oscillation() -> tuple[list[dict], Verdict]:
     }
     points, rows = {}, []
     for name, (module, config) in arms.items():
-        returns = train(module, config)
+        returns = returns_of(module, config)
         half = returns[:, returns.shape[1] // 2 :]
         points[name] = Point({"arm": name}, np.array([roughness(one) for one in half]))
         rows.append(
@@ -150,15 +152,10 @@ def roughness(returns: np.ndarray) -> float:
     return float(np.mean(np.abs(np.diff(found))) / np.mean(found))
 
 
-def train(algorithm: ModuleType, config: Any) -> np.ndarray:
+def returns_of(algorithm: ModuleType, config: Any) -> np.ndarray:
     """Returns (seeds, updates) of whole runs on CartPole."""
-    task = plan.build_task({"env": "gymnax/CartPole-v1"})
-    keys, stacked = plan.stack([plan.Trial(seed, config) for seed in range(SEEDS)])
-    group = engine.Group(keys, stacked, None)
-    states = engine.initialise(algorithm, group, task)
-    count = config.num_updates
-    _, metrics = engine.advance(algorithm, states, group, task, count, "vmap", count)
-    return np.asarray(metrics["return"])
+    trials = [Trial(seed, config) for seed in range(SEEDS)]
+    return train(algorithm, trials, build_task({"env": "gymnax/CartPole-v1"}))[1]["return"]
 
 
 EXPERIMENTS = (

@@ -60,7 +60,7 @@ def test_measurements_and_the_file_of_outcomes(tmp_path, monkeypatch):
         "A paper",
         "a | claim",
         "a table",
-        lambda: ([{"error": 0.5}], Verdict("not", "error 0.5")),
+        lambda: ([{"error": 0.5, "curve": [1.0, 2.0]}], Verdict("not", "error 0.5")),
     )
     module = type("module", (), {"EXPERIMENTS": (found,)})
     monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
@@ -69,10 +69,12 @@ def test_measurements_and_the_file_of_outcomes(tmp_path, monkeypatch):
     assert "not run yet" in table.text()
     record.run("pqn", [], tmp_path / "runs")
     outcome = record.read("pqn")["table"]
-    assert outcome["points"] == [{"error": 0.5}] and outcome["env"] == "a table"
+    assert (
+        outcome["points"] == [{"error": 0.5, "curve": [1.0, 2.0]}] and outcome["env"] == "a table"
+    )
     assert outcome["command"] == "python -m sweeps.evidence pqn table"
     assert "*not*: error 0.5" in table.text() and "a \\| claim" in table.text()
-    assert plot.draw("pqn") is None
+    assert plot.draw("pqn") is None  # its curve is no learning curve of a study
     with pytest.raises(ValueError, match="key: got 'tabel', allowed: table"):
         record.run("pqn", ["tabel"], tmp_path / "runs")
 
