@@ -102,7 +102,8 @@ class Config:
         return self.total_timesteps // self.steps_per_update
 
 
-_QUICK = Config(pad=1, network="small", total_timesteps=500_000)
+# Frames of 32 x 32 fit into memory: drawing them again would cost as much as learning from them.
+_QUICK = Config(pad=1, network="small", total_timesteps=500_000, store="frames")
 
 PRESETS = {
     "default": Config(),

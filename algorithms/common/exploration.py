@@ -27,14 +27,20 @@ def explore(
 
     Given a mask, bool (B, A), both are among the actions that it allows.
     """
-    replace_key, action_key = jax.random.split(key)
     batch, num_actions = value.shape
+    # One draw for both: hashing keys is what such a small function spends its time on.
+    draws = jax.random.uniform(key, (2, batch))
     if mask is None:
-        uniform = jax.random.randint(action_key, (batch,), 0, num_actions)
+        uniform = (draws[1] * num_actions).astype(jnp.int32)
     else:
-        uniform = jax.random.categorical(action_key, jnp.where(mask, 0.0, -jnp.inf))
-    replaced = jax.random.uniform(replace_key, (batch,)) < share
-    return jnp.where(replaced, uniform, best(value, mask).astype(uniform.dtype))
+        uniform = nth_allowed(draws[1], mask)
+    return jnp.where(draws[0] < share, uniform, best(value, mask).astype(jnp.int32))
+
+
+def nth_allowed(draw: jax.Array, mask: jax.Array) -> jax.Array:
+    """A uniform choice, int32 (B,), of the actions in a mask (B, A), by numbers (B,) in [0, 1)."""
+    rank = (draw * jnp.sum(mask, axis=-1)).astype(jnp.int32)
+    return jnp.argmax(jnp.cumsum(mask, axis=-1) > rank[:, None], axis=-1).astype(jnp.int32)
 
 
 def best(value: jax.Array, mask: jax.Array | None = None) -> jax.Array:

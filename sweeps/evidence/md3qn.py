@@ -53,7 +53,8 @@ def treasure() -> Study:
             "learning_rate": 1e-3,
             "network": "mlp",
             "batch_size": 64,
-            "reward_scale": 0.1,
+            # The best treasure is 124: beyond the widest kernel, particles would hardly be moved.
+            "reward_scale": 0.02,
             "epsilon_fraction": 0.5,
         },
         space={"channels": space.choice("vector", "one")},
@@ -70,10 +71,10 @@ def judge_treasure(points: list[Point]) -> Verdict:
     ours, texts, wins = by_name.pop("md3qn vector"), [], 0
     for name in ("dqn vector", "md3qn one"):
         mean, low, high = difference(ours, by_name[name])
-        wins += low > 0
+        wins += int(low > 0) - int(high < 0)
         texts.append(f"minus {name} {mean:+.2f} [{low:.2f}, {high:.2f}]")
     others = ", ".join(f"{name} {in_words(point, 2)}" for name, point in by_name.items())
-    outcome = ("not", "partly", "reproduced")[wins]
+    outcome = ("not", "partly", "reproduced")[max(wins, 0)]
     return Verdict(outcome, f"md3qn vector {in_words(ours, 2)}, {others}; {', '.join(texts)}")
 
 
