@@ -13,6 +13,7 @@ import envs
 from algorithms import arsq
 from algorithms.common import replay, zoom
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = arsq.Config(
@@ -160,8 +161,8 @@ def test_options_that_do_not_fit_are_refused(peaks, options, message):
 
 
 def test_it_learns_to_swing_up():
-    config = arsq.Config(network="mlp", batch_size=64, total_timesteps=12_288)
-    _, metrics = run(arsq, config, Task(*envs.make("gymnax/Pendulum-v1")))
+    config, task = learning("arsq")
+    _, metrics = run(arsq, config, task)
     # It reaches -190 to -570. Without the value of what comes after: -1230 at best;
     # with advantages that are not normalised: -1350; with V for Q: -1070.
     assert np.all(final(metrics) > -900.0), final(metrics)

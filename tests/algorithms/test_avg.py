@@ -15,7 +15,7 @@ from gymnax.environments import environment, spaces
 from algorithms import avg
 from algorithms.common import return_scale
 from algorithms.common.task import Task
-from sweeps.plan import build_task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = avg.Config(network="mlp", rounds=4, total_timesteps=400)
@@ -252,8 +252,8 @@ def test_discrete_actions_are_refused():
 
 
 def test_it_learns_to_swing_up_a_pendulum():
-    config = avg.Config(total_timesteps=80_000)
-    _, metrics = run(avg, config, build_task({"env": "gymnax/Pendulum-v1"}))
+    config, task = learning("avg")
+    _, metrics = run(avg, config, task)
     # A random policy has -1230. Without bootstrapping, without the gradient through the action, or
     # without observations, no seed gets above -1180; with the actor's sign turned, -1420.
     assert np.mean(final(metrics)) > -900.0, final(metrics)

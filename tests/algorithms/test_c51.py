@@ -9,6 +9,7 @@ import pytest
 from algorithms import c51
 from algorithms.common import replay
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = c51.Config(
@@ -96,11 +97,9 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
     assert message in str(error.value)
 
 
-def test_it_learns_to_balance(cartpole):
-    config = c51.Config(
-        learning_rate=1e-3, network="mlp", batch_size=64, v_min=0.0, total_timesteps=61_440
-    )
-    _, metrics = run(c51, config, cartpole)
+def test_it_learns_to_balance():
+    config, task = learning("c51")
+    _, metrics = run(c51, config, task)
     # It reaches 206 to 283. Ignoring terminations: at most 74, without bootstrapping 21, training
     # the distribution of the wrong action 10.
     assert np.all(final(metrics) > 120.0), final(metrics)

@@ -12,6 +12,7 @@ import envs
 from algorithms import cqn
 from algorithms.common import coarse, replay, zoom
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = cqn.Config(
@@ -248,9 +249,9 @@ def test_discrete_actions_are_refused():
         cqn.init(jax.random.key(0), SMALL, Task(*envs.make("gymnax/CartPole-v1")))
 
 
-def test_it_learns_to_swing_up(pendulum):
-    config = cqn.Config(network="mlp", batch_size=64, total_timesteps=12_288)
-    _, metrics = run(cqn, config, pendulum)
+def test_it_learns_to_swing_up():
+    config, task = learning("cqn")
+    _, metrics = run(cqn, config, task)
     # It reaches -140 to -260. Without the value of what comes after: -1460 at best; with the worst
     # bins for the best: -1650; with all replayed actions in the first bins: -1040.
     assert np.all(final(metrics) > -600.0), final(metrics)

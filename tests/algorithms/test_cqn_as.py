@@ -12,6 +12,7 @@ import envs
 from algorithms import cqn, cqn_as
 from algorithms.common import replay, zoom
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = cqn_as.Config(
@@ -114,9 +115,9 @@ def test_options_that_do_not_fit_are_refused(pendulum, options, message):
     assert message in str(error.value)
 
 
-def test_it_learns_to_swing_up(pendulum):
-    config = cqn_as.Config(network="mlp", batch_size=64, total_timesteps=14_336)
-    _, metrics = run(cqn_as, config, pendulum)
+def test_it_learns_to_swing_up():
+    config, task = learning("cqn_as")
+    _, metrics = run(cqn_as, config, task)
     # It reaches -240 to -370. Without the value of what comes after: -1540 at best; with the worst
     # bins for the best: -1600.
     assert np.all(final(metrics) > -700.0), final(metrics)

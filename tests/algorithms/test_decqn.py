@@ -16,6 +16,7 @@ from algorithms.common import factored, replay
 from algorithms.common.task import Task
 from envs.spaces import MultiDiscrete
 from envs.wrappers import Discretize
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 # Two chains of three states, one per dimension of the action: where action a leads from state s,
@@ -306,18 +307,9 @@ def test_actions_of_another_kind_are_refused(pair):
         decqn.init(jax.random.key(0), SMALL, Task(env, env.default_params))
 
 
-def test_it_learns_to_reach(reacher):
-    config = decqn.Config(
-        learning_rate=2e-3,
-        gamma=0.95,
-        epsilon_end=0.05,
-        network="mlp",
-        batch_size=64,
-        target_interval=1,
-        target_tau=0.02,
-        total_timesteps=30_720,
-    )
-    _, metrics = run(decqn, config, reacher)
+def test_it_learns_to_reach():
+    config, task = learning("decqn")
+    _, metrics = run(decqn, config, task)
     # Random actions reach 15. With the dimensions mixed up in the loss, without a bootstrap, or
     # without gradients, seeds end between 11 and 18.
     assert np.all(final(metrics) > 24.0), final(metrics)

@@ -12,6 +12,7 @@ from algorithms import dqn
 from algorithms.common import beer, exploration, replay, value_maps
 from algorithms.common.task import Task
 from sweeps.plan import build_task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = dqn.Config(network="mlp", rounds=4, total_timesteps=400)
@@ -228,9 +229,9 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
     assert message in str(error.value)
 
 
-def test_it_learns_to_balance(cartpole):
-    config = dqn.Config(learning_rate=1e-3, network="mlp", batch_size=64, total_timesteps=61_440)
-    _, metrics = run(dqn, config, cartpole)
+def test_it_learns_to_balance():
+    config, task = learning("dqn")
+    _, metrics = run(dqn, config, task)
     # A random policy lasts 22 steps; without the maximum, or without ends, it stays below 35.
     assert np.all(final(metrics) > 90.0), final(metrics)
     np.testing.assert_allclose(metrics["epsilon"][:, -1], 0.05, rtol=1e-5)

@@ -9,6 +9,7 @@ from algorithms import dqn, drq
 from algorithms.common import augment, replay
 from algorithms.common.task import Task
 from sweeps.plan import build_task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = drq.Config(network="minatar", rounds=4, num_envs=2, total_timesteps=800, pad=1)
@@ -118,22 +119,7 @@ def test_tasks_without_images_are_refused():
 
 
 def test_it_learns_from_images():
-    task = build_task({"env": "grid/fruits", "size": 4, "fruits": 2})
-    task = task.replace(params=task.params.replace(max_steps_in_episode=20, step_reward=-0.05))
-    config = drq.Config(
-        learning_rate=1e-3,
-        gamma=0.95,
-        learning_starts=500,
-        target_interval=100,
-        reward_scale=1.0,
-        pad=1,
-        network="minatar",
-        n_step=3,
-        buffer_size=20_000,
-        batch_size=32,
-        num_envs=4,
-        total_timesteps=16_384,
-    )
+    config, task = learning("drq")
     _, metrics = run(drq, config, task)
     # It reaches 1.19 to 1.33. Without bootstrapping at most 0.54, training the values of other
     # actions -0.58, with the views of one image under the targets of another -0.51.

@@ -12,6 +12,7 @@ import pytest
 from algorithms import dsac
 from algorithms.common import replay
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = dsac.Config(network="mlp", rounds=4, total_timesteps=400)
@@ -243,9 +244,9 @@ def test_options_that_do_not_fit_are_refused(pendulum, options, message):
     assert message in str(error.value)
 
 
-def test_it_learns_to_swing_up(pendulum):
-    config = dsac.Config(network="mlp", batch_size=64, total_timesteps=10_240)
-    _, metrics = run(dsac, config, pendulum)
+def test_it_learns_to_swing_up():
+    config, task = learning("dsac")
+    _, metrics = run(dsac, config, task)
     # Near -140, which is all there is to gain. With the wrong sign of the mean's gradient or of
     # alpha's it stays below -1100, without bootstrapping below -1300, with an actor that descends
     # at -1800. Signs of sigma do not matter here: the tests above are for them.

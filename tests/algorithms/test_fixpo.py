@@ -14,6 +14,7 @@ from algorithms.common.divergence import kl
 from algorithms.common.parts import in_parts
 from algorithms.common.policies import Bernoulli, Categorical, Gaussian
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = fixpo.Config(num_envs=4, num_steps=32, num_minibatches=2, total_timesteps=128_000)
@@ -191,14 +192,14 @@ def test_sizes_that_do_not_fit(cartpole):
         fixpo.init(jax.random.key(0), SMALL.replace(norm_obs=True, network="minatar"), walls)
 
 
-def test_cartpole_is_learned_inside_the_trust_region(cartpole):
+def test_cartpole_is_learned_inside_the_trust_region():
     """At least 400 of 500 after 61 k steps; measured: 496 to 500. Random play has about 22.
 
     Broken versions: a weight of the penalty that stays at 100 has 28, a fix-up of minibatches
     within the limit 95 to 122, a critic that does not learn 90 (worst seed).
     """
-    config = fixpo.PRESETS["default"].replace(total_timesteps=61_440)
-    _, metrics = run(fixpo, config, cartpole)
+    config, task = learning("fixpo")
+    _, metrics = run(fixpo, config, task)
     assert metrics["max_kl"].max() <= config.kl_limit
     assert metrics["primary_max_kl"].max() > config.kl_limit
     assert metrics["fixup_capped"].max() == 0.0

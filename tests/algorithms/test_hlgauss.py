@@ -9,6 +9,7 @@ import pytest
 from algorithms import c51, hlgauss
 from algorithms.common import categorical
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 from tests.algorithms.test_c51 import HIGH, LOW, batch_of, constant
 
@@ -111,11 +112,9 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
     assert message in str(error.value)
 
 
-def test_it_learns_to_balance(cartpole):
-    config = hlgauss.Config(
-        learning_rate=1e-3, network="mlp", batch_size=64, v_min=0.0, total_timesteps=61_440
-    )
-    _, metrics = run(hlgauss, config, cartpole)
+def test_it_learns_to_balance():
+    config, task = learning("hlgauss")
+    _, metrics = run(hlgauss, config, task)
     # It reaches 168 to 258. Ignoring terminations: at most 17, without bootstrapping 47, training
     # the histogram of the wrong action 10.
     assert np.all(final(metrics) > 120.0), final(metrics)

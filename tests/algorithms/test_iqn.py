@@ -12,6 +12,7 @@ from algorithms.common import quantiles, replay, risk
 from algorithms.common.task import Task
 from envs.tabular.env import TabularEnv
 from envs.tabular.mdp import from_arrays
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = iqn.Config(network="mlp", rounds=4, total_timesteps=400)
@@ -177,9 +178,9 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
     assert message in str(error.value)
 
 
-def test_it_learns_to_balance(cartpole):
-    config = iqn.Config(learning_rate=1e-3, network="mlp", batch_size=64, total_timesteps=61_440)
-    _, metrics = run(iqn, config, cartpole)
+def test_it_learns_to_balance():
+    config, task = learning("iqn")
+    _, metrics = run(iqn, config, task)
     # It reaches 131 to 221. Ignoring terminations: at most 12, without bootstrapping 13, training
     # the quantiles of the wrong action 9.
     assert np.all(final(metrics) > 90.0), final(metrics)

@@ -11,6 +11,7 @@ import pytest
 from algorithms import dqn, iterated_q
 from algorithms.common import replay
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = iterated_q.Config(network="mlp", num_networks=3, rounds=4, total_timesteps=400)
@@ -135,10 +136,8 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
         iterated_q.init(jax.random.key(0), replace(SMALL, **options), cartpole)
 
 
-def test_it_learns_to_balance(cartpole):
-    config = iterated_q.Config(
-        learning_rate=1e-3, network="mlp", num_networks=2, batch_size=64, total_timesteps=51_200
-    )
-    _, metrics = run(iterated_q, config, cartpole)
+def test_it_learns_to_balance():
+    config, task = learning("iterated_q")
+    _, metrics = run(iterated_q, config, task)
     # Bootstrapping through ends, ignoring the action, or a window that never moves: below 16.
     assert np.all(final(metrics) > 60.0), final(metrics)

@@ -11,6 +11,7 @@ import envs
 from algorithms import md3qn
 from algorithms.common import mmd, networks, replay, risk
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = md3qn.Config(
@@ -170,11 +171,9 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
     assert message in str(error.value)
 
 
-def test_it_learns_to_dive_for_treasure(treasure):
-    config = md3qn.Config(
-        learning_rate=1e-3, network="mlp", batch_size=64, particles=8, total_timesteps=40_960
-    )
-    _, metrics = run(md3qn, config, treasure)
+def test_it_learns_to_dive_for_treasure():
+    config, task = learning("md3qn")
+    _, metrics = run(md3qn, config, task)
     # It reaches 3.25, with few random actions the best is 3.55. Ignoring terminations: 2.5, without
     # bootstrapping or training the wrong action below 0, without the second channel below -10.
     assert np.all(final(metrics) > 3.0), final(metrics)

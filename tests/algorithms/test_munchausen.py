@@ -13,6 +13,7 @@ from algorithms.common import replay, tsallis
 from algorithms.common.task import Task
 from envs import exact
 from envs.tabular import TabularMDP, garnet
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = munchausen.Config(network="mlp", rounds=4, total_timesteps=400)
@@ -112,10 +113,8 @@ def test_too_few_steps_are_refused(cartpole):
         munchausen.init(jax.random.key(0), replace(SMALL, total_timesteps=10), cartpole)
 
 
-def test_it_learns_to_balance(cartpole):
-    config = munchausen.Config(
-        learning_rate=1e-3, network="mlp", batch_size=64, total_timesteps=61_440
-    )
-    _, metrics = run(munchausen, config, cartpole)
+def test_it_learns_to_balance():
+    config, task = learning("munchausen")
+    _, metrics = run(munchausen, config, task)
     # Bootstrapping through ends, not at all, or ignoring the action: below 19.
     assert np.all(final(metrics) > 60.0), final(metrics)

@@ -12,6 +12,7 @@ from algorithms import ppo
 from algorithms.common import networks
 from algorithms.common.bootstrap import flatten, replace_values
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.conftest import Walk
 from tests.algorithms.learning import final, run
 
@@ -223,9 +224,6 @@ def test_cartpole_is_learned_by_every_seed(cartpole):
     assert returns.min() > 400, returns
 
 
-PENDULUM = ppo.PRESETS["control"].replace(
-    learning_rate=2e-3, num_minibatches=8, total_timesteps=131_072
-)
 SMALL = ppo.PRESETS["control"].replace(
     num_envs=4, num_steps=16, num_minibatches=1, update_epochs=1, total_timesteps=6400
 )
@@ -330,5 +328,6 @@ def test_pendulum_is_swung_up_by_every_seed():
     -362 to -350, a critic that does not learn -1207 to -1079, the advantage of the step before -426
     (worst seed).
     """
-    _, metrics = run(ppo, PENDULUM, Task(*envs.make("gymnax/Pendulum-v1")))
+    config, task = learning("ppo")
+    _, metrics = run(ppo, config, task)
     assert final(metrics).min() > -280, final(metrics)

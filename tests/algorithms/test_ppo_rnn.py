@@ -11,6 +11,7 @@ from algorithms import ppo, ppo_rnn
 from algorithms.common import normalise
 from algorithms.common.bootstrap import flatten
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.conftest import Walk
 from tests.algorithms.learning import final, run
 
@@ -231,9 +232,7 @@ def test_a_cue_is_remembered_for_ten_steps():
     PPO without memory with the same settings: -0.05. Broken versions: no backpropagation through
     time -0.07, a loss that forgets after every step -0.03, one that ignores ends of episodes 0.17.
     """
-    length = 10
-    task = Task(*envs.make("gymnax/MemoryChain-bsuite", memory_length=length))
-    config = ppo_rnn.PRESETS["default"].replace(total_timesteps=61_440)
+    config, task = learning("ppo_rnn")
     states, metrics = run(ppo_rnn, config, task)
     assert final(metrics).min() > 0.8, final(metrics)
 
@@ -245,7 +244,7 @@ def test_a_cue_is_remembered_for_ten_steps():
     memory = ppo_rnn.initial_memory(config, 64)
     step = jax.jit(task.step)
     key = jax.random.key(1)
-    for _ in range(length):
+    for _ in range(int(task.params.memory_length)):
         _, memory = remembering(key, scene, memory)
         transition = step(key, env_state, jnp.zeros(64, jnp.int32))
         scene, env_state = transition.scene, transition.env_state

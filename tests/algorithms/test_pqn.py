@@ -9,6 +9,7 @@ import pytest
 from algorithms import pqn
 from algorithms.common.task import Task
 from algorithms.common.traces import lambda_returns
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 
@@ -98,8 +99,8 @@ def test_sizes_that_do_not_fit_are_refused(cartpole, options, message):
         pqn.init(jax.random.key(0), pqn.Config(**options), cartpole)
 
 
-def test_it_learns_to_balance(cartpole):
-    config = pqn.Config(total_timesteps=102_400)
-    _, metrics = run(pqn, config, cartpole)
+def test_it_learns_to_balance():
+    config, task = learning("pqn")
+    _, metrics = run(pqn, config, task)
     # A random policy lasts 22 steps; without ends, or without bootstrapping, it stays below 35.
     assert np.all(final(metrics) > 150.0), final(metrics)

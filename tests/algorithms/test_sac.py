@@ -13,6 +13,7 @@ from gymnax.environments import environment, spaces
 from algorithms import sac
 from algorithms.common import band_limit, causal, dormant, replay, tanh_gaussian
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = sac.Config(network="mlp", rounds=4, total_timesteps=400, buffer_size=256, batch_size=32)
@@ -418,10 +419,9 @@ def test_discrete_actions_are_refused():
         sac.init(jax.random.key(0), SMALL, Task(*gymnax.make("CartPole-v1")))
 
 
-def test_it_learns_to_swing_up(pendulum):
-    config = sac.Config(network="mlp", learning_rate=3e-3, batch_size=64, alpha=0.2)
-    config = config.replace(learning_starts=400.0, rounds=100, total_timesteps=8_000)
-    _, metrics = run(sac, config, pendulum)
+def test_it_learns_to_swing_up():
+    config, task = learning("sac")
+    _, metrics = run(sac, config, task)
     # Here -97 to -172; without bootstrapping at most -1328, with alpha or the actor going the wrong
     # way at most -1082 and -1203.
     assert np.all(final(metrics) > -400.0), final(metrics)

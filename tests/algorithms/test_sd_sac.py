@@ -14,6 +14,7 @@ from algorithms.common import replay
 from algorithms.common.task import Task
 from envs import exact
 from envs.tabular import garnet
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = sd_sac.Config(network="mlp", rounds=4, total_timesteps=400, buffer_size=256, batch_size=32)
@@ -183,9 +184,9 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
     assert message in str(error.value)
 
 
-def test_it_learns_to_balance(cartpole):
-    config = sd_sac.Config(network="mlp", batch_size=64, total_timesteps=40_960)
-    _, metrics = run(sd_sac, config, cartpole)
+def test_it_learns_to_balance():
+    config, task = learning("sd_sac")
+    _, metrics = run(sd_sac, config, task)
     # Here 249 to 284; with the loss of the actor turned round, without bootstrapping, through ends,
     # or with the mean over all actions: at most 96, 23, 20 and 101.
     assert np.all(final(metrics) > 150.0), final(metrics)

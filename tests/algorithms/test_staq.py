@@ -13,6 +13,7 @@ from algorithms.common import replay
 from algorithms.common.task import Task
 from envs import exact
 from envs.tabular import TabularMDP, garnet
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = staq.Config(network="mlp", memory=3, rounds=4, total_timesteps=400)
@@ -120,10 +121,8 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
         staq.init(jax.random.key(0), replace(SMALL, **options), cartpole)
 
 
-def test_it_learns_to_balance(cartpole):
-    config = staq.Config(
-        learning_rate=1e-3, network="mlp", memory=5, batch_size=64, total_timesteps=61_440
-    )
-    _, metrics = run(staq, config, cartpole)
+def test_it_learns_to_balance():
+    config, task = learning("staq")
+    _, metrics = run(staq, config, task)
     # Bootstrapping through ends, weights of the wrong sign, ignoring the action: below 28.
     assert np.all(final(metrics) > 60.0), final(metrics)

@@ -13,6 +13,7 @@ import envs
 from algorithms import td3
 from algorithms.common import invariance, networks, replay
 from algorithms.common.task import Task
+from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
 
 SMALL = td3.Config(
@@ -362,11 +363,9 @@ def test_tasks_without_the_invariance_or_continuous_actions_are_refused(maze):
         td3.init(jax.random.key(0), SMALL, Task(*gymnax.make("CartPole-v1")))
 
 
-def test_it_learns_to_swing_up(pendulum):
-    config = td3.Config(
-        learning_rate=2e-3, learning_starts=500, batch_size=64, total_timesteps=12_288
-    )
-    _, metrics = run(td3, config, pendulum)
+def test_it_learns_to_swing_up():
+    config, task = learning("td3")
+    _, metrics = run(td3, config, task)
     # It reaches -260, -240 and -370. Without bootstrapping, with targets that never follow, or with
     # the observation before the step in place of the one after it, it stays below -1200.
     assert np.all(final(metrics) > -600.0), final(metrics)
