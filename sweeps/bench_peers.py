@@ -40,6 +40,8 @@ def our_config(name: str, sizes: Sizes) -> tuple[ModuleType, Any]:
     algorithm = importlib.import_module(f"algorithms.{name}")
     fields = algorithm.Config.__dataclass_fields__
     options = {key: value for key, value in sizes._asdict().items() if key in fields}
+    if sizes.env.startswith("brax/") and "shared_trunk" in fields:
+        options["shared_trunk"] = False  # as Brax's networks are
     if "gradient_steps" in fields:  # replay: a gradient step per step of all environments
         options |= {"num_steps": 1, "gradient_steps": 1}
     return algorithm, algorithm.Config(network=f"mlp-{sizes.width}", **options)
@@ -55,7 +57,7 @@ def over_seeds(train: Callable[[jax.Array], Any], keys: jax.Array, devices: int 
 def ours(name: str, sizes: Sizes, keys: jax.Array) -> Any:
     """A whole run of all seeds with the project's algorithm, on all devices as in the engine."""
     algorithm, config = our_config(name, sizes)
-    task = Task(*make(f"gymnax/{sizes.env}"))
+    task = Task(*make(sizes.env))
 
     def train(key: jax.Array) -> Any:
         state = algorithm.init(key, config, task)

@@ -33,7 +33,7 @@ def log_prob_of(logits: jax.Array, action: jax.Array) -> jax.Array:
 
 def ppo(key: jax.Array, sizes: Sizes) -> Any:
     """PPO with clipping; time limits count as terminations, as is common in such loops."""
-    env, params = gymnax.make(sizes.env)
+    env, params = gymnax.make(sizes.env.removeprefix("gymnax/"))
     network: Any = ActorCritic(env.num_actions, sizes.width)
     optimiser = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(2.5e-4, eps=1e-5))
     key, init_key, reset_key = jax.random.split(key, 3)
@@ -128,7 +128,7 @@ class Layers(nn.Module):
 def sac(key: jax.Array, sizes: Sizes) -> Any:
     """SAC with two critics and a learned temperature; a gradient step per step of all
     environments, whose bounds of actions are symmetric."""
-    env, params = gymnax.make(sizes.env)
+    env, params = gymnax.make(sizes.env.removeprefix("gymnax/"))
     space: Any = env.action_space(params)
     size, bound = space.shape[0], jnp.max(jnp.asarray(space.high))
     actor_net: Any = Layers(2 * size, sizes.width)

@@ -4,9 +4,17 @@ from typing import NamedTuple
 
 
 class Sizes(NamedTuple):
-    """Numbers of steps and samples, width of the networks' two hidden layers."""
+    """What is trained on and how much.
 
-    env: str = "CartPole-v1"
+    env: name of the environment in :func:`envs.make`.
+    total_timesteps: environment steps of a seed.
+    num_envs: environments side by side.
+    width: of the networks' two hidden layers.
+    batch_size, buffer_size: transitions of a gradient step and of the replay buffer.
+    num_steps, num_minibatches, update_epochs: of a rollout, for on-policy algorithms.
+    """
+
+    env: str = "gymnax/CartPole-v1"
     total_timesteps: int = 204_800
     num_envs: int = 8
     width: int = 128
@@ -22,5 +30,5 @@ SIZES = {
     "dqn": Sizes(),
     "pqn": Sizes(),
     "ppo": Sizes(),
-    "sac": Sizes(env="Pendulum-v1", total_timesteps=20_480),
+    "sac": Sizes(env="gymnax/Pendulum-v1", total_timesteps=20_480),
 }

@@ -28,7 +28,7 @@ class QNetwork(nn.Module):
 
 def dqn(key: jax.Array, sizes: Sizes) -> Any:
     """Double DQN with a flat replay buffer; a gradient step per step of all environments."""
-    env, params = gymnax.make(sizes.env)
+    env, params = gymnax.make(sizes.env.removeprefix("gymnax/"))
     network: Any = QNetwork(env.num_actions, sizes.width)
     optimiser = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(2.5e-4))
     key, init_key, reset_key = jax.random.split(key, 3)
@@ -102,7 +102,7 @@ def dqn(key: jax.Array, sizes: Sizes) -> Any:
 
 def pqn(key: jax.Array, sizes: Sizes) -> Any:
     """Q(lambda) on rollouts of many environments, with epochs of minibatches."""
-    env, params = gymnax.make(sizes.env)
+    env, params = gymnax.make(sizes.env.removeprefix("gymnax/"))
     network: Any = QNetwork(env.num_actions, sizes.width, norm=True)
     optimiser = optax.chain(optax.clip_by_global_norm(10.0), optax.radam(1e-3))
     key, init_key, reset_key = jax.random.split(key, 3)
