@@ -83,7 +83,7 @@ def without_buffer() -> tuple[list[dict[str, Any]], Verdict]:
             )
     own, other, _ = points.values()
     mean, low, high = difference(own, other)
-    outcome = "reproduced" if low > 0 else "not" if high < 0 else "partly"
+    outcome = "reproduced" if low > 0 else "not"
     text = ", ".join(f"{name} {in_words(point)}" for name, point in points.items())
     text += f"; AVG minus SAC without a buffer {mean:+.1f} [{low:+.1f}, {high:+.1f}]"
     return rows, Verdict(outcome, text)

@@ -184,7 +184,7 @@ def judge_fruits(points: list[Point]) -> Verdict:
     one, own = find(points, channels="one"), find(points, channels="vector", own_targets=True)
     joint = find(points, channels="vector", own_targets=False)
     mean, low, high = difference(own, one)
-    outcome = "reproduced" if low > 0.0 else "not" if high < 0.0 else "partly"
+    outcome = "reproduced" if low > 0.0 else "not"
     text = f"one head {in_words(one, 2)}, heads with joint targets {in_words(joint, 2)}, with their"
     return Verdict(
         outcome, f"{text} own {in_words(own, 2)}; own - one {mean:+.2f} [{low:+.2f}, {high:+.2f}]"

@@ -75,7 +75,7 @@ def judge_scales(points: list[Point]) -> Verdict:
         losses[kind] = best.scores - worst.scores
     gain = losses["DSAC"] - losses["DSAC-T"]
     low, high = interval(gain)
-    outcome = "reproduced" if low > 0.0 else "not" if high <= 0.0 else "partly"
+    outcome = "reproduced" if low > 0.0 else "not"
     scales = ", ".join(f"{scale:g}" for scale in SCALES)
     text = f"returns at scales {scales}: {'; '.join(texts)}; best minus worst scale of DSAC minus"
     return Verdict(outcome, f"{text} that of DSAC-T {gain.mean():.0f} [{low:.0f}, {high:.0f}]")
@@ -104,7 +104,7 @@ def errors() -> tuple[list[dict[str, Any]], Verdict]:
         rows.append({"agent": name, "error": error.mean(), "value": value.mean()})
         points[name] = Point({"agent": name}, error)
     mean, low, high = difference(points["DSAC"], points["SAC, one critic"])
-    outcome = "reproduced" if high < 0.0 else "not" if low >= 0.0 else "partly"
+    outcome = "reproduced" if high < 0.0 else "not"
     texts = ", ".join(f"{name} {in_words(point)}" for name, point in points.items())
     text = f"learned minus true soft value: {texts}; DSAC minus SAC with one critic"
     return rows, Verdict(outcome, f"{text} {mean:+.1f} [{low:+.1f}, {high:+.1f}]")

@@ -84,7 +84,8 @@ def reuse() -> Study:
             "update_epochs": space.choice(4, 16),
             "surrogate": space.choice("clip", "kl", "r2"),
         },
-        objective=Objective("return", "max", 0.3),
+        # Over the whole run: at its end all of them balance for 500 steps.
+        objective=Objective("return", "max", 1.0),
     )
 
 
@@ -96,7 +97,7 @@ def judge_reuse(points: list[Point]) -> Verdict:
         texts.append(f"{epochs} epochs: " + ", ".join(in_words(p, 0) for p in scores))
     at_most = {n: find(points, update_epochs=16, surrogate=n) for n in ("clip", "r2")}
     mean, low, high = difference(at_most["r2"], at_most["clip"])
-    outcome = "reproduced" if low > 0.0 else "not" if high < 0.0 else "partly"
+    outcome = "reproduced" if low > 0.0 else "not"
     return Verdict(
         outcome,
         f"return with clip, kl, r2 at {'; at '.join(texts)}; r2 - clip at 16: "

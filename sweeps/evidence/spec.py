@@ -14,7 +14,8 @@ RESAMPLES = 10_000
 class Verdict(NamedTuple):
     """What an experiment says about a claim.
 
-    outcome: "reproduced", "partly", "not"; "measured" where nothing is claimed.
+    outcome: "reproduced"; "partly", a part of the claim; "not", nothing of it, or too few seeds to
+        tell; "measured" where nothing is claimed.
     summary: one line with the numbers that decide it.
     """
 
