@@ -262,7 +262,8 @@ def test_a_step_of_drq_v2_is_its_two_gradients_and_nothing_else(plain, batch, st
     adam = optax.adam(1e-2)
     change, _ = adam.update(gradient, adam.init(online), online)
     critic, shared = optax.apply_updates(online, change)  # pyright: ignore
-    close = lambda x, y: np.testing.assert_allclose(x, y, atol=2e-5)  # noqa: E731
+    # A step is 1e-2, and Adam divides small gradients by their size, rounding included.
+    close = lambda x, y: np.testing.assert_allclose(x, y, atol=5e-5)  # noqa: E731
     jax.tree.map(close, (new.critic, new.shared), (critic, shared))
     np.testing.assert_allclose(metrics["critic_loss"], value, rtol=1e-5)
     assert metrics["contrast"] == metrics["curl"] == metrics["reward_loss"] == 0.0
