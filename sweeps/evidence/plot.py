@@ -49,7 +49,9 @@ def _panel(panel: Any, key: str, outcome: dict[str, Any]) -> None:
             panel.fill_between(
                 curve["step"], curve["lowest"], curve["highest"], color=colour, alpha=0.12, lw=0
             )
-    panel.set_title(f"{key}: {outcome['env']}", fontsize=9)
+    several = "env" in outcome["study"].get("space", {})
+    env = "several environments" if several else outcome["env"]
+    panel.set_title(f"{key}: {env}", fontsize=9)
     panel.set_xlabel("environment steps", fontsize=8)
     panel.set_ylabel(outcome["study"]["objective"]["metric"], fontsize=8)
     panel.tick_params(labelsize=7)

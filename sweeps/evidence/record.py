@@ -130,7 +130,8 @@ def describe(study: Study, results: analysis.Results, points: list[spec.Point]) 
         )
     unfinished = results.points.height - len(points)
     return {
-        "env": study.env,
+        # Where the environment is a parameter, all of its values.
+        "env": study.env or ", ".join(dict.fromkeys(str(p.values["env"]) for p in points)),
         "study": to_data(study),
         "points": described,
         **({"unfinished": unfinished} if unfinished else {}),
