@@ -53,7 +53,7 @@ def treasure() -> Study:
             "learning_rate": 1e-3,
             "network": "mlp",
             "batch_size": 64,
-            # The best treasure is 124: beyond the widest kernel, particles would hardly be moved.
+            # Chosen after a first run with 0.1, in which both forms of MD3QN stayed at 3.1 to 3.2.
             "reward_scale": 0.02,
             "epsilon_fraction": 0.5,
         },

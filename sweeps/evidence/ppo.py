@@ -84,7 +84,7 @@ def reuse() -> Study:
             "update_epochs": space.choice(4, 16),
             "surrogate": space.choice("clip", "kl", "r2"),
         },
-        # Over the whole run: at its end all of them balance for 500 steps.
+        # Over the whole run: in a first one all of them had 500 in its last third.
         objective=Objective("return", "max", 1.0),
     )
 

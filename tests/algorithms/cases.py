@@ -80,7 +80,7 @@ LEARNING: dict[str, Case] = {
         "vector",
         {**VALUES, "particles": 8, "total_timesteps": 40_960},
     ),
-    "meow": pendulum(**REPLAY, num_couplings=2, total_timesteps=10_240, log_std_min=-5.0),
+    "meow": pendulum(**REPLAY, num_couplings=2, total_timesteps=15_360, log_std_min=-5.0),
     "munchausen": cartpole(**VALUES),
     "ppo": pendulum("control", learning_rate=2e-3, num_minibatches=8, total_timesteps=131_072),
     "ppo_rnn": (
