@@ -1,9 +1,27 @@
 """DrQ: what shifting images and averaging over views does."""
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kagebench.benchmark.result import read
+from kagebench.benchmark.scores import PairScores, collect
+from kagebench.benchmark.table import by_suite
 from sweeps import space
-from sweeps.evidence.spec import Point, Sweep, Verdict, difference, find, in_words, measured
+from sweeps.evidence.spec import (
+    Measurement,
+    Point,
+    Sweep,
+    Verdict,
+    difference,
+    find,
+    in_words,
+    measured,
+)
 from sweeps.study import Objective, Study
 
+RESULTS = Path(__file__).parents[2] / "results"
 PAPER = "Kostrikov, Yarats, Fergus 2021, arXiv 2004.13649"
 LAST = Objective("return", "max", 0.2)
 
@@ -65,6 +83,85 @@ def kage() -> Study:
     )
 
 
+# --- Gaps on the benchmark ------------------------------------------------------------------------
+
+# kagebench reproduce --preset cpu --algorithm drq, and the same with --set pad=0.
+AUGMENTED, PLAIN = RESULTS / "kage-drq-cpu", RESULTS / "kage-drq-cpu-pad0"
+METRICS = {"success_once": 3, "distance": 1}  # digits
+SIDES = ("train", "validation", "gap")
+RESAMPLES = 10_000
+
+
+def gaps(augmented: Path = AUGMENTED, plain: Path = PLAIN) -> tuple[list[dict[str, Any]], Verdict]:
+    """DrQ minus DrQ without shifts, per suite, on what both were evaluated on.
+
+    Raises:
+        OSError: a result file cannot be read.
+        ValueError: they have no agent in common.
+    """
+    one, other = (collect(read(folder / "result.json")).pairs for folder in (augmented, plain))
+    rows, texts = [], []
+    for metric, digits in METRICS.items():
+        changes = {name: change(one[name], other[name], metric) for name in one if name in other}
+        for suite, members in by_suite(changes):
+            rows.append({"suite": suite, "metric": metric} | summary([changes[m] for m in members]))
+        texts.append(f"{metric} {in_short(rows[-1], digits)}")
+    agents, pairs = rows[-1]["agents"], rows[-1]["pairs"]
+    return rows, Verdict(
+        "measured", f"with minus without shifts, {agents} agents, {pairs} pairs: {'; '.join(texts)}"
+    )
+
+
+def change(one: PairScores, other: PairScores, metric: str) -> dict[tuple[str, int], np.ndarray]:
+    """(base, seed) -> differences (3,) of training, validation and gap, where both have the agent.
+
+    Raises:
+        ValueError: they have no agent in common.
+    """
+    seeds = sorted(set(one.seeds) & set(other.seeds))
+    if not seeds:
+        raise ValueError(f"seeds of {one.base}: {one.seeds} and {other.seeds}, need a common one")
+    sides = (
+        np.stack([getattr(own, side)[metric] for side in SIDES], axis=1)[
+            [own.seeds.index(seed) for seed in seeds]
+        ]
+        for own in (one, other)
+    )
+    return dict(zip(((one.base, seed) for seed in seeds), next(sides) - next(sides)))
+
+
+def summary(changes: list[dict[tuple[str, int], np.ndarray]]) -> dict[str, Any]:
+    """Means over all agents and pairs, and 95 % intervals.
+
+    A resample draws agents, of all bases together, each with all its pairs: the agents of a pair
+    and the pairs of an agent are not independent. One agent alone has no interval.
+    """
+    agents = sorted({agent for pair in changes for agent in pair})
+    totals = np.stack([sum(pair.get(agent, np.zeros(3)) for pair in changes) for agent in agents])
+    counts = np.array([sum(agent in pair for pair in changes) for agent in agents])
+    drawn = np.random.default_rng(0).integers(len(agents), size=(RESAMPLES, len(agents)))
+    means = totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1)[:, None]
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    row: dict[str, Any] = {"agents": len(agents), "pairs": len(changes)}
+    for i, side in enumerate(SIDES):
+        row[side] = round(float(totals[:, i].sum() / counts.sum()), 4)
+        if len(agents) > 1:
+            row[f"{side}_low"] = round(float(low[i]), 4)
+            row[f"{side}_high"] = round(float(high[i]), 4)
+    return row
+
+
+def in_short(row: dict[str, Any], digits: int) -> str:
+    """Differences with their intervals, as far as there are any."""
+    texts = []
+    for side in SIDES:
+        ends = ""
+        if f"{side}_low" in row:
+            ends = f" [{row[f'{side}_low']:+.{digits}f}, {row[f'{side}_high']:+.{digits}f}]"
+        texts.append(f"{side} {row[side]:+.{digits}f}{ends}")
+    return ", ".join(texts)
+
+
 EXPERIMENTS = (
     Sweep(
         key="fruits",
@@ -79,5 +176,12 @@ EXPERIMENTS = (
         claim="measured: return on KAGE-Bench at 32 x 32, by the largest shift",
         study=kage,
         judge=measured,
+    ),
+    Measurement(
+        key="gaps",
+        paper=PAPER,
+        claim="measured: whether shifted views close the gaps of KAGE-Bench",
+        env="the 34 pairs, preset cpu",
+        measure=gaps,
     ),
 )
