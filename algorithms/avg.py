@@ -17,8 +17,10 @@ with entropy of an episode (return-based scaling, Schaul et al. 2021, arXiv 2105
 Checked against the authors' program (github.com/gauthamvasan/avg, avg.py): losses, order of the
 steps (the actor's gradient sees the critic before its step), Adam with beta1 = 0, leaky relu,
 orthogonal weights of gain 1, log standard deviations clipped to [-20, 2], unit features, and the
-numbers of the preset "brax" (theirs for Humanoid). It differs in one point: G ends with every
-episode, also with one that the time limit cuts; there it runs on into the next.
+numbers of the preset "brax" (theirs for Humanoid). It differs in two points. G ends with every
+episode, also with one that the time limit cuts; there it runs on into the next. And the output that
+is called the log standard deviation is that here; there the Gaussian takes its exponential as the
+variance, which is a standard deviation of the square root.
 """
 
 from collections.abc import Callable

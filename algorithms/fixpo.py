@@ -10,7 +10,8 @@ that acted; a few more gradient steps on the penalty alone, fewer than 5 %, put 
                     KL > eps, until no sample of the rollout has
     both            beta rises where c_beta max KL > eps, falls where it is below, and is never < 0
 
-There is no clipping of ratios. KL is the exact divergence of the two distributions in a state.
+There is no clipping of ratios. KL is the exact divergence of the two distributions in a state; with
+``norm_obs``, of both on observations scaled as they were for the one that acted.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from algorithms.common.bootstrap import flatten, replace_values
 from algorithms.common.conv import Method
 from algorithms.common.divergence import kl
 from algorithms.common.gae import gae
+from algorithms.common.keys import beside
 from algorithms.common.parts import in_parts
 from algorithms.common.shuffle import permutation
 from algorithms.common.task import Task
@@ -461,7 +463,7 @@ def learn(
     rows = rows.reshape(config.update_epochs * config.num_minibatches, -1)
     learner = Learner(state.params, state.optimiser, state.multiplier, state.dual)
     learner, metrics = jax.lax.scan(step, learner, rows)
-    fix_key = jax.random.fold_in(key, 0)
+    fix_key = beside(key)
     learner, fix_metrics = fix_up(learner, batch, fixed, fix_key, optimise, config, task)
     state = replace(state, **learner._asdict())
     return state, jax.tree.map(jnp.mean, metrics) | fix_metrics

@@ -32,6 +32,7 @@ from flax import struct
 from algorithms.common import actor_critic, episodes, latent_model, networks, normalise, policies
 from algorithms.common.bootstrap import flatten, replace_values
 from algorithms.common.gae import gae
+from algorithms.common.keys import beside
 from algorithms.common.shuffle import permutation
 from algorithms.common.task import Task
 
@@ -278,7 +279,7 @@ def init(key: jax.Array, config: Config, task: Task) -> State:
     if not config.with_model:
         return state
     sizes = task.observation_shape[0], task.action_size
-    world_key = jax.random.fold_in(params_key, 0)
+    world_key = beside(params_key)
     world = latent_model.init(world_key, *sizes, 0, config.model_network, False)
     rows = config.memory * config.steps_per_update
     seen, action = (jnp.zeros((rows, size)) for size in sizes)
@@ -343,7 +344,7 @@ def update(state: State, config: Config, task: Task) -> tuple[State, Metrics]:
         and statistics of the episodes that ended in this rollout (NaN if none did).
     """
     key, rollout_key, learn_key = jax.random.split(state.key, 3)
-    model_key, extra_key = jax.random.split(jax.random.fold_in(learn_key, 1))
+    model_key, extra_key = jax.random.split(beside(learn_key))
     state, rollout, metrics = collect(state, rollout_key, config, task)
     if config.with_model:
         state = remember(state, rollout, task)

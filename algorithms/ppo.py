@@ -30,6 +30,7 @@ from algorithms.common import actor_critic, episodes, networks, normalise, polic
 from algorithms.common.bootstrap import flatten, replace_values
 from algorithms.common.conv import Method
 from algorithms.common.gae import gae
+from algorithms.common.keys import beside
 from algorithms.common.shuffle import permutation
 from algorithms.common.task import Task
 
@@ -519,7 +520,7 @@ def learn(
     epoch_keys = jax.random.split(key, config.update_epochs)
     rows = jax.vmap(permutation, (0, None))(epoch_keys, config.steps_per_update)
     rows = rows.reshape(config.update_epochs * config.num_minibatches, -1)
-    step_keys = jax.random.split(jax.random.fold_in(key, 0), rows.shape[0])
+    step_keys = jax.random.split(beside(key), rows.shape[0])
     carry = (state.params, state.optimiser, state.multiplier)
     (params, optimiser_state, multiplier), metrics = jax.lax.scan(step, carry, (rows, step_keys))
     if config.surrogate == "kl":

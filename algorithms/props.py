@@ -29,6 +29,7 @@ from algorithms.common.bootstrap import flatten, replace_values
 from algorithms.common.conv import Method
 from algorithms.common.divergence import kl
 from algorithms.common.gae import gae
+from algorithms.common.keys import beside
 from algorithms.common.parts import in_parts
 from algorithms.common.shuffle import permutation
 from algorithms.common.task import Task
@@ -396,7 +397,7 @@ def collect(state: State, key: jax.Array, config: Config, task: Task) -> tuple[S
 
     parts = config.num_steps // config.adapt_steps
     step_keys = jax.random.split(key, config.num_steps).reshape(parts, config.adapt_steps)
-    adapt_keys = jax.random.split(jax.random.fold_in(key, 0), parts)
+    adapt_keys = jax.random.split(beside(key), parts)
     state, (ended, divergence) = jax.lax.scan(part, state, (adapt_keys, step_keys))
     metrics = episodes.means(jax.tree.map(jnp.sum, ended))
     return state, metrics | {"behaviour_kl": jnp.mean(divergence)}

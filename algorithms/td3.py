@@ -51,7 +51,8 @@ class Config:
         exploration_noise: standard deviation of the noise on actions that are taken.
         target_noise, target_noise_clip: standard deviation and bound of that on target actions.
         expectile_start, expectile_end: of the critics' loss, in (0, 1); 1/2 is the squared error.
-        expectile_fraction: share of the run over which the expectile changes, in (0, 1].
+        expectile_fraction: share of the run after ``learning_starts`` over which the expectile
+            changes, in (0, 1].
         beer_coef: weight of the rank regulariser, if ``beer`` is on.
         augment_share: share of a batch that is replaced, if ``augment`` is on.
         augment_reached: share of the new goals that are what the step reached.
@@ -471,8 +472,10 @@ def targets(
 
 def expectile(gradients: jax.Array, config: Config) -> jax.Array:
     """tau after so many gradient steps, float32 ()."""
-    whole = config.num_updates * config.rounds * config.gradient_steps
-    progress = jnp.minimum(gradients / (config.expectile_fraction * whole), 1.0)
+    learning = config.num_updates * config.steps_per_update - config.learning_starts
+    rounds = learning / (config.num_envs * config.num_steps)
+    whole = config.expectile_fraction * rounds * config.gradient_steps
+    progress = jnp.clip(gradients / whole, 0.0, 1.0)
     return config.expectile_start + progress * (config.expectile_end - config.expectile_start)
 
 

@@ -16,9 +16,10 @@ def penalty(
     With Q = <phi, w> the equation r = <phi - gamma phi', w> and the inequality of Cauchy and
     Schwarz give
 
-        <phi, phi'> <= (|phi|^2 + gamma^2 |phi'|^2 - r^2 / |w|^2) / (2 gamma).
+        cos(phi, phi') <= (|phi|^2 + gamma^2 |phi'|^2 - r^2 / |w|^2) / (2 gamma |phi| |phi'|).
 
-    Gradients flow through phi of the product alone.
+    Gradients flow through phi of the cosine alone, so that they turn features without shrinking
+    them; scaling phi and phi' up and w down changes nothing.
 
     Args:
         features, next_features: phi and phi', float32 (B, W), of consecutive pairs of state and
@@ -30,9 +31,11 @@ def penalty(
     Returns:
         mean of max(0, excess), float32 ().
     """
-    squares = jnp.sum(jnp.square(features), axis=-1)
-    next_squares = jnp.sum(jnp.square(next_features), axis=-1)
+    # Features of relu units may all be 0.
+    squares = jnp.sum(jnp.square(features), axis=-1) + 1e-12
+    next_squares = jnp.sum(jnp.square(next_features), axis=-1) + 1e-12
+    norms = jnp.sqrt(squares * jax.lax.stop_gradient(next_squares))
     surplus = squares + discount**2 * next_squares - jnp.square(reward) / weight_square
-    bound = jax.lax.stop_gradient(surplus / (2.0 * jnp.maximum(discount, 1e-3)))
-    product = jnp.sum(features * jax.lax.stop_gradient(next_features), axis=-1)
-    return jnp.mean(jnp.where(discount > 0.0, jax.nn.relu(product - bound), 0.0))
+    bound = jax.lax.stop_gradient(surplus / (2.0 * jnp.maximum(discount, 1e-3) * norms))
+    cosine = jnp.sum(features * jax.lax.stop_gradient(next_features), axis=-1) / norms
+    return jnp.mean(jnp.where(discount > 0.0, jax.nn.relu(cosine - bound), 0.0))

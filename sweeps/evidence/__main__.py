@@ -14,7 +14,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m sweeps.evidence", description="Measure what papers claim."
     )
-    parser.add_argument("name", help="an algorithm, or table: write algorithms/README.md")
+    parser.add_argument(
+        "name",
+        help="an algorithm; table: write algorithms/README.md; judge: stored studies again, by "
+        "rules that changed",
+    )
     parser.add_argument("keys", nargs="*", metavar="KEY", help="experiments; all if none is given")
     parser.add_argument(
         "--runs", type=Path, default=Path("runs/evidence"), help="folder of the studies"
@@ -23,6 +27,10 @@ def main() -> None:
     try:
         if options.name == "table":
             print(f"wrote {table.write()}")
+            return
+        if options.name == "judge":
+            for name in record.names():
+                record.judge(name)
             return
         record.run(options.name, options.keys, options.runs)
         plot.draw(options.name)

@@ -17,6 +17,7 @@ from sweeps.evidence.spec import (
     difference,
     find,
     in_words,
+    interval,
     measured,
 )
 from sweeps.study import Objective, Study
@@ -89,7 +90,6 @@ def kage() -> Study:
 AUGMENTED, PLAIN = RESULTS / "kage-drq-cpu", RESULTS / "kage-drq-cpu-pad0"
 METRICS = {"success_once": 3, "distance": 1}  # digits
 SIDES = ("train", "validation", "gap")
-RESAMPLES = 10_000
 
 
 def gaps(augmented: Path = AUGMENTED, plain: Path = PLAIN) -> tuple[list[dict[str, Any]], Verdict]:
@@ -133,21 +133,22 @@ def change(one: PairScores, other: PairScores, metric: str) -> dict[tuple[str, i
 def summary(changes: list[dict[tuple[str, int], np.ndarray]]) -> dict[str, Any]:
     """Means over all agents and pairs, and 95 % intervals.
 
-    A resample draws agents, of all bases together, each with all its pairs: the agents of a pair
-    and the pairs of an agent are not independent. One agent alone has no interval.
+    The pairs of an agent are not independent, so agents are what is counted: Student's t for a
+    ratio of sums over agents, with its linearised variance (Cochran 1977, chapter 6). One agent
+    alone has no interval.
     """
     agents = sorted({agent for pair in changes for agent in pair})
     totals = np.stack([sum(pair.get(agent, np.zeros(3)) for pair in changes) for agent in agents])
     counts = np.array([sum(agent in pair for pair in changes) for agent in agents])
-    drawn = np.random.default_rng(0).integers(len(agents), size=(RESAMPLES, len(agents)))
-    means = totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1)[:, None]
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    mean = totals.sum(axis=0) / counts.sum()
     row: dict[str, Any] = {"agents": len(agents), "pairs": len(changes)}
     for i, side in enumerate(SIDES):
-        row[side] = round(float(totals[:, i].sum() / counts.sum()), 4)
+        row[side] = round(float(mean[i]), 4)
         if len(agents) > 1:
-            row[f"{side}_low"] = round(float(low[i]), 4)
-            row[f"{side}_high"] = round(float(high[i]), 4)
+            # Their mean over agents is that of the pairs.
+            values = mean[i] + (totals[:, i] - mean[i] * counts) / counts.mean()
+            low, high = interval(values)
+            row |= {f"{side}_low": round(low, 4), f"{side}_high": round(high, 4)}
     return row
 
 

@@ -32,6 +32,7 @@ LAST = Objective("return", "max", 0.2)
 PENDULUM = "gymnax/Pendulum-v1"
 SMALL = {"network": "mlp", "batch_size": 64, "total_timesteps": 20_480}
 SCALES = (0.1, 1.0, 10.0, 100.0)
+ALIKE = 100.0  # a tenth of what there is to learn: from -1,230 to about -150
 
 
 def pendulum() -> Study:
@@ -60,25 +61,31 @@ def scales() -> Study:
 
 
 def judge_scales(points: list[Point]) -> Verdict:
-    """Whether DSAC-T's worst scale costs less, against its best, than DSAC's does."""
+    """Whether DSAC-T's worst scale costs it little ("partly": it beats DSAC at one of them)."""
     kinds = {
         "DSAC-T": {"algorithm": "dsac", "adjust": True},
         "DSAC": {"algorithm": "dsac", "adjust": False},
         "SAC": {"algorithm": "sac"},
     }
-    texts, losses = [], {}
-    for kind, values in kinds.items():
-        of_scale = [find(points, reward_scale=scale, **values) for scale in SCALES]
-        texts.append(f"{kind} {', '.join(in_words(point, 0) for point in of_scale)}")
-        means = [point.scores.mean() for point in of_scale]
-        best, worst = of_scale[int(np.argmax(means))], of_scale[int(np.argmin(means))]
-        losses[kind] = best.scores - worst.scores
-    gain = losses["DSAC"] - losses["DSAC-T"]
-    low, high = interval(gain)
-    outcome = "reproduced" if low > 0.0 else "not"
+    found = {
+        kind: [find(points, reward_scale=scale, **values) for scale in SCALES]
+        for kind, values in kinds.items()
+    }
+    texts = [f"{kind} {', '.join(in_words(p, 0) for p in own)}" for kind, own in found.items()]
+    own = sorted(found["DSAC-T"], key=lambda point: point.scores.mean())
+    loss, _, most = difference(own[-1], own[0])
+    gains = [difference(*pair, len(SCALES)) for pair in zip(found["DSAC-T"], found["DSAC"])]
+    better = any(low > 0.0 for _, low, _ in gains)
+    outcome = "partly" if better else "not"
+    if better and most < ALIKE:
+        outcome = "reproduced"
     scales = ", ".join(f"{scale:g}" for scale in SCALES)
-    text = f"returns at scales {scales}: {'; '.join(texts)}; best minus worst scale of DSAC minus"
-    return Verdict(outcome, f"{text} that of DSAC-T {gain.mean():.0f} [{low:.0f}, {high:.0f}]")
+    more = ", ".join(f"{mean:+.0f} [{low:+.0f}, {high:+.0f}]" for mean, low, high in gains)
+    return Verdict(
+        outcome,
+        f"returns at scales {scales}: {'; '.join(texts)}; DSAC-T minus DSAC {more}; best minus "
+        f"worst scale of DSAC-T {loss:.0f}",
+    )
 
 
 # --- Errors of the values -------------------------------------------------------------------------
@@ -104,7 +111,8 @@ def errors() -> tuple[list[dict[str, Any]], Verdict]:
         rows.append({"agent": name, "error": error.mean(), "value": value.mean()})
         points[name] = Point({"agent": name}, error)
     mean, low, high = difference(points["DSAC"], points["SAC, one critic"])
-    outcome = "reproduced" if high < 0.0 else "not"
+    over = interval(points["SAC, one critic"].scores)[0] > 0.0
+    outcome = "reproduced" if over and high < 0.0 else "not"
     texts = ", ".join(f"{name} {in_words(point)}" for name, point in points.items())
     text = f"learned minus true soft value: {texts}; DSAC minus SAC with one critic"
     return rows, Verdict(outcome, f"{text} {mean:+.1f} [{low:+.1f}, {high:+.1f}]")

@@ -46,7 +46,7 @@ def module(name: str) -> ModuleType:
     if name not in known:
         near = nearest(name, known)
         hint = f" (did you mean {near}?)" if near else ""
-        raise ValueError(f"name: got {name!r}{hint}, allowed: table {' '.join(known)}")
+        raise ValueError(f"name: got {name!r}{hint}, allowed: judge table {' '.join(known)}")
     return importlib.import_module(f"sweeps.evidence.{name}")
 
 
@@ -72,6 +72,29 @@ def run(name: str, keys: list[str], runs: Path) -> None:
         RESULTS.mkdir(parents=True, exist_ok=True)
         write_json(RESULTS / f"{name}.json", read(name) | {key: outcome})
         print(f"  {outcome['verdict']}: {outcome['summary']}", flush=True)
+
+
+def judge(name: str) -> None:
+    """Judge stored outcomes of studies again, for rules that changed after they were run.
+
+    Measurements are left: what they compare is not stored, they have to be run again.
+    """
+    outcomes = read(name)
+    for experiment in module(name).EXPERIMENTS:
+        outcome = outcomes.get(experiment.key)
+        if not isinstance(experiment, spec.Sweep) or outcome is None:
+            continue
+        points = []
+        for row in outcome["points"]:
+            scores = np.array(row["scores"])
+            row["low"], row["high"] = (round(end, 4) for end in spec.interval(scores))
+            values = {key: value for key, value in row.items() if key not in OUTCOME}
+            points.append(spec.Point(values, scores))
+        verdict = experiment.judge(points)
+        outcome |= {"claim": experiment.claim, "verdict": verdict.outcome}
+        outcome["summary"] = verdict.summary
+    if outcomes:
+        write_json(RESULTS / f"{name}.json", outcomes)
 
 
 def read(name: str) -> dict[str, Any]:

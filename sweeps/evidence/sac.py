@@ -87,14 +87,15 @@ def temperature() -> Study:
 
 
 def judge_temperature(points: list[Point]) -> Verdict:
-    """Whether it keeps up with the best fixed one at both scales, and no fixed one does."""
+    """Whether it keeps up with the best fixed one, up to a tenth of its score, at both scales, and
+    no fixed one does ("partly": some do not)."""
     keeps_up, fails, texts = [], {alpha: False for alpha in ALPHAS}, []
     for scale in SCALES:
         learned = find(points, reward_scale=scale, learn_alpha=True)
         fixed = {a: find(points, reward_scale=scale, learn_alpha=False, alpha=a) for a in ALPHAS}
         best = max(ALPHAS, key=lambda a, fixed=fixed: fixed[a].scores.mean())
         mean, low, high = difference(learned, fixed[best])
-        keeps_up.append(high >= 0.0)
+        keeps_up.append(low > -0.1 * abs(float(fixed[best].scores.mean())))
         for alpha, point in fixed.items():
             fails[alpha] |= difference(point, learned)[2] < 0.0
         scores = ", ".join(f"{a}: {point.scores.mean():.0f}" for a, point in fixed.items())
@@ -102,7 +103,9 @@ def judge_temperature(points: list[Point]) -> Verdict:
             f"scale {scale}: learned {in_words(learned, 0)}, fixed {scores}; "
             f"learned - best fixed {mean:+.0f} [{low:+.0f}, {high:+.0f}]"
         )
-    outcome = "not" if not all(keeps_up) else "reproduced" if all(fails.values()) else "partly"
+    outcome = "not"
+    if all(keeps_up) and any(fails.values()):
+        outcome = "reproduced" if all(fails.values()) else "partly"
     return Verdict(outcome, "; ".join(texts))
 
 
@@ -113,6 +116,7 @@ def overestimation() -> tuple[list[dict[str, Any]], Verdict]:
     """Soft values of one critic and of two, against discounted soft returns of the policy.
 
     At first values have not yet spread from step to step, so only the end of the training counts.
+    Of two critics it is the first, as the smaller one is below the mean of both by itself.
     """
     task = Task(*gymnax.make("Pendulum-v1"))
     rows, biases = [], {}
@@ -131,8 +135,8 @@ def overestimation() -> tuple[list[dict[str, Any]], Verdict]:
     low, high = interval(gap)
     over = interval(biases[1])[0] > 0.0
     outcome = "not" if low <= 0.0 else "reproduced" if over else "partly"
-    text = f"value minus return with critics {', '.join(texts)}; difference {gap.mean():+.1f}"
-    return rows, Verdict(outcome, f"{text} [{low:+.1f}, {high:+.1f}]")
+    text = f"first critic's value minus return with critics {', '.join(texts)}; difference"
+    return rows, Verdict(outcome, f"{text} {gap.mean():+.1f} [{low:+.1f}, {high:+.1f}]")
 
 
 def watched(
@@ -156,7 +160,7 @@ def watched(
 
 
 def bias(state: sac.State, config: sac.Config, task: Task, steps: int = 600) -> jax.Array:
-    """Mean of min_i Q_i(s, a) minus the soft return after it, over 64 episodes without time limit.
+    """Mean of Q_1(s, a) minus the soft return after it, over 64 episodes without time limit.
 
     What lies beyond 600 steps has a weight of 0.99^600 = 0.002.
     """
@@ -168,7 +172,7 @@ def bias(state: sac.State, config: sac.Config, task: Task, steps: int = 600) -> 
         key, *sac.policy_parameters(learner.actor, task.render(scene), config)
     )
     first, _ = draw(first_key, scene)
-    value = jnp.min(sac.values(learner.critic, task.render(scene), first, config), axis=0)
+    value = sac.values(learner.critic, task.render(scene), first, config)[0]
 
     def step(carry, key):
         env_state, action, weight, total = carry
@@ -203,7 +207,7 @@ def judge_band(points: list[Point]) -> Verdict:
     wins, texts = 0, []
     for noise in NOISE:
         plain, ours = (find(points, disturbance=noise, band_draws=n) for n in (0, 4))
-        mean, low, high = difference(ours, plain)
+        mean, low, high = difference(ours, plain, len(NOISE))
         wins += low > 0.0
         spread = f"deviation {ours.scores.std(ddof=1):.0f} against {plain.scores.std(ddof=1):.0f}"
         texts.append(

@@ -38,10 +38,10 @@ def judge_parts(points: list[Point]) -> Verdict:
     tried = {"all": stable}
     for name, value in STABLE.items():
         tried[name] = find(points, **{**VANILLA, name: value})
-    gains = {name: difference(point, vanilla) for name, point in tried.items()}
+    gains = {n: difference(point, vanilla, len(tried)) for n, point in tried.items()}
     texts = [f"{n} {m:+.0f} [{low:+.0f}, {high:+.0f}]" for n, (m, low, high) in gains.items()]
-    any_gain = any(low > 0.0 for _, low, _ in gains.values())
-    outcome = "reproduced" if gains["all"][1] > 0.0 else "partly" if any_gain else "not"
+    helped = [low > 0.0 for _, low, _ in gains.values()]
+    outcome = "reproduced" if all(helped) else "partly" if any(helped) else "not"
     text = f"vanilla {in_words(vanilla, 0)}, stable {in_words(stable, 0)}; change with"
     return Verdict(outcome, f"{text} {', '.join(texts)}")
 

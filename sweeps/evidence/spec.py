@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from sweeps.study import Study
-
-RESAMPLES = 10_000
 
 
 class Verdict(NamedTuple):
@@ -89,11 +88,20 @@ def find(points: list[Point], **values: Any) -> Point:
 
 
 def interval(scores: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of a mean over seeds."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(scores, (RESAMPLES, len(scores))).mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    """Student's t interval of a mean over seeds; both ends are the mean where all are equal.
+
+    With the 3 to 8 seeds of most experiments, percentiles of a bootstrap would be too narrow: they
+    cannot leave the range of the scores, and of 5 scores cover the mean 5 times in 6.
+
+    Raises:
+        ValueError: fewer than two scores, which say nothing about how far they scatter.
+    """
+    count = len(scores)
+    if count < 2:
+        raise ValueError(f"scores: got {count}, need at least 2 for an interval")
+    error = np.std(scores, ddof=1) / np.sqrt(count)
+    half = stats.t.ppf((1 + level) / 2, count - 1) * error
+    return float(np.mean(scores) - half), float(np.mean(scores) + half)
 
 
 def difference(a: Point, b: Point, comparisons: int = 1) -> tuple[float, float, float]:

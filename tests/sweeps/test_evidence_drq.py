@@ -5,6 +5,7 @@ import pytest
 
 from kagebench.benchmark.scores import PairScores
 from sweeps.evidence import drq
+from sweeps.evidence.spec import interval
 
 
 def scores(seeds, train, validation):
@@ -24,16 +25,21 @@ def test_agents_are_paired_by_their_seeds():
         drq.change(one, scores((3,), [0.0], [0.0]), "distance")
 
 
-def test_an_interval_resamples_agents_with_all_their_pairs():
-    # Two agents of bases with three pairs and one: a resample has the mean 1, 4, or that of all.
+def test_an_interval_counts_agents_and_not_their_pairs():
+    # Totals 3 of 3 pairs and 4 of 1: deviations from 7/4 per pair are -9/4 and 9/4, in means of two
+    # pairs per agent 9/8; t of one degree of freedom is 12.706.
     first = {("base-a", 1): np.full(3, 1.0)}
     second = {("base-b", 1): np.full(3, 4.0)}
     row = drq.summary([first, first, first, second])
     assert (row["agents"], row["pairs"]) == (2, 4)
     assert row["gap"] == pytest.approx(7.0 / 4.0)
-    assert (row["gap_low"], row["gap_high"]) == (1.0, 4.0)
-    assert drq.in_short(row, 1).endswith("gap +1.8 [+1.0, +4.0]")
-    # The pairs of an agent are one draw, however many there are.
+    half = 12.7062 * 9.0 / 8.0
+    assert (row["gap_low"], row["gap_high"]) == pytest.approx((1.75 - half, 1.75 + half), abs=1e-3)
+    assert drq.in_short(row, 1).endswith("gap +1.8 [-12.5, +16.0]")
+    # With as many pairs each, it is the interval of the agents' means.
+    equal = drq.summary([{("a", s): np.full(3, x) for s, x in ((1, 1.0), (2, 4.0), (3, 5.0))}] * 4)
+    low, high = interval(np.array([1.0, 4.0, 5.0]))
+    assert (equal["gap_low"], equal["gap_high"]) == pytest.approx((low, high), abs=1e-3)
     alone = drq.summary([first, first])
     assert alone["gap"] == 1.0 and "gap_low" not in alone
     assert drq.in_short(alone, 1) == "train +1.0, validation +1.0, gap +1.0"
