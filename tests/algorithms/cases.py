@@ -73,7 +73,7 @@ LEARNING: dict[str, Case] = {
     "hlgauss": cartpole(**VALUES, v_min=0.0),
     "iqn": cartpole(**VALUES),
     "iterated_q": cartpole(**VALUES | {"num_networks": 2, "total_timesteps": 51_200}),
-    "mbma": pendulum(total_timesteps=40_960),
+    "mbma": pendulum(total_timesteps=45_056),
     "md3qn": (
         {"env": "grid/deep-sea-treasure-convex", "one_hot": True},
         {},
