@@ -115,7 +115,8 @@ def judge_temperature(points: list[Point]) -> Verdict:
 def overestimation() -> tuple[list[dict[str, Any]], Verdict]:
     """Soft values of one critic and of two, against discounted soft returns of the policy.
 
-    At first values have not yet spread from step to step, so only the end of the training counts.
+    At first values have not yet spread from step to step and are near 0, above all true ones, so
+    only the end of the training counts; what is left then of the start cannot be told apart.
     Of two critics it is the first, as the smaller one is below the mean of both by itself.
     """
     task = Task(*gymnax.make("Pendulum-v1"))
