@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from sweeps import space
-from sweeps.evidence.spec import Point, Sweep, Verdict, difference, find, in_words
+from sweeps.evidence.spec import Point, Sweep, Verdict, difference, find, in_words, interval
 from sweeps.study import Objective, Study
 
 NI = "Ni et al. 2022, arXiv 2110.05038"
@@ -55,33 +55,37 @@ def both(
     )
 
 
-def compared(points: list[Point], comparisons: int, digits: int, **values: Any) -> tuple[bool, str]:
-    """Whether scores with memory are higher than without at some point, and the numbers."""
+def compared(
+    points: list[Point], comparisons: int, digits: int, **values: Any
+) -> tuple[Point, Point, str]:
+    """Points with memory and without, and the numbers."""
     own, other = (find(points, algorithm=name, **values) for name in ("ppo_rnn", "ppo"))
     mean, low, high = difference(own, other, comparisons)
     numbers = f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
     with_memory, without = (in_words(point, digits) for point in (own, other))
-    return low > 0.0, f"{with_memory}, without memory {without}, difference {numbers}"
+    return own, other, f"{with_memory}, without memory {without}, difference {numbers}"
 
 
 def judge_length(points: list[Point]) -> Verdict:
-    """Whether memory helps at every length; all intervals hold at once."""
+    """Whether it is right nine times in ten with memory, and no more often than by chance without,
+    at every length ("partly": at some)."""
     found = [compared(points, len(LENGTHS), 2, **{"env.memory_length": n}) for n in LENGTHS]
-    checks = [helps for helps, _ in found]
+    checks = [interval(p.scores)[0] > 0.8 and interval(q.scores)[0] <= 0.0 for p, q, _ in found]
     outcome = "reproduced" if all(checks) else "partly" if any(checks) else "not"
-    texts = [f"{n} steps: {text}" for n, (_, text) in zip(LENGTHS, found, strict=True)]
+    texts = [f"{n} steps: {text}" for n, (*_, text) in zip(LENGTHS, found, strict=True)]
     return Verdict(outcome, "; ".join(texts))
 
 
 def judge_bits(points: list[Point]) -> Verdict:
-    """Whether memory helps."""
-    helps, text = compared(points, 1, 2)
-    return Verdict("reproduced" if helps else "not", text)
+    """Whether it is right nine times in ten; 2/3 is what two cues of three give ("partly": more)."""
+    own, _, text = compared(points, 1, 2)
+    low = interval(own.scores)[0]
+    return Verdict("reproduced" if low > 0.8 else "partly" if low > 2 / 3 else "not", text)
 
 
 def judge_cartpole(points: list[Point]) -> Verdict:
     """Returns with and without memory; nothing is claimed."""
-    return Verdict("measured", compared(points, 1, 0)[1])
+    return Verdict("measured", compared(points, 1, 0)[2])
 
 
 EXPERIMENTS = (
