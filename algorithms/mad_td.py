@@ -20,8 +20,9 @@ Checked against a public copy of the authors' program (github.com/triThirty/MAD-
 all four losses and their order, one step of encoder and model per round however many the critics
 do, no noise on targets, the clip of gradients, and the numbers of the preset "brax". Different: one
 trunk of the model for latent and reward, relu for mish, layers of 256 for 512, one step size for
-all, and cross entropies are sums over atoms and over the numbers of a group of latents, which weigh
-more against the squared error of rewards than the means there. As there, generated transitions never terminate.
+all. And cross entropies are sums over atoms, and over the numbers of a group of latents: against
+the squared error of rewards they weigh more than the means there. As there, generated transitions
+never terminate.
 """
 
 from collections.abc import Callable

@@ -67,7 +67,8 @@ def judge_fruits(points: list[Point]) -> Verdict:
     return Verdict(
         outcome,
         f"no shift {in_words(plain, 2)}; a shift adds {shift:.2f} [{low:.2f}, {high:.2f}], a "
-        f"second view adds {views:.2f} [{views_low:.2f}, {views_high:.2f}]; random actions {RANDOM}",
+        f"second view adds {views:.2f} [{views_low:.2f}, {views_high:.2f}]; random actions have "
+        f"{RANDOM}",
     )
 
 

@@ -77,7 +77,7 @@ def judge_length(points: list[Point]) -> Verdict:
 
 
 def judge_bits(points: list[Point]) -> Verdict:
-    """Whether it is right nine times in ten; 2/3 is what two cues of three give ("partly": more)."""
+    """Whether it is right nine times in ten ("partly": more than two cues of three give)."""
     own, _, text = compared(points, 1, 2)
     low = interval(own.scores)[0]
     return Verdict("reproduced" if low > 0.8 else "partly" if low > 2 / 3 else "not", text)

@@ -18,8 +18,8 @@ one, `kagebench sweep` runs [studies](../docs/sweeps.md) of them.
 The claims of the papers are tested on a small scale; *reproduced*, *partly* and *not* speak of this
 scale, with 95 % intervals over seeds in brackets (Student's t; of several comparisons of which one
 is enough, at the joint level): *not* says that a claim did not show here, be it that nothing did,
-the opposite, or that the seeds are too few to tell, *partly* that a part of it did. Numbers, curves,
-seeds, revision and hardware lie in [results/algorithms](../results/algorithms);
+the opposite, or that the seeds are too few to tell, *partly* that a part of it did. Numbers,
+curves, seeds, revision and hardware lie in [results/algorithms](../results/algorithms);
 `python -m sweeps.evidence table` writes this page.
 
 PPO on KAGE-Bench, with preset `paper` as the benchmark's own baseline (Cherepanov et al. 2026,

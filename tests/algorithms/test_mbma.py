@@ -287,9 +287,9 @@ def test_model_recovers_a_linear_system():
 def test_pendulum_is_learned_by_every_seed():
     """At least -450 after 45 k steps; measured: -293 to -214. Random play has about -1200.
 
-    Broken versions: no extra actions at all -502 (best seed); after 41 k steps a model that is never
-    fitted had -1301, advantages of extra actions that belong to another action in the state -984, a
-    model that learns the actions of the next environment -990.
+    Broken versions: no extra actions at all -502 (best seed); after 41 k steps a model that is
+    never fitted had -1301, advantages of extra actions that belong to another action in the state
+    -984, a model that learns the actions of the next environment -990.
     """
     config, task = learning("mbma")
     _, metrics = run(mbma, config, task)
