@@ -37,7 +37,7 @@ def fruits() -> Study:
         task={"size": 5, "fruits": 3},
         seeds=5,
         set={
-            "total_timesteps": 20_480,
+            "total_timesteps": 61_440,
             "learning_rate": 1e-3,
             "learning_starts": 1000,
             "target_interval": 100,

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +25,7 @@ from sweeps.evidence.spec import (
     interval,
     measured,
 )
+from sweeps.evidence.training import raised_pendulum
 from sweeps.plan import Trial, stack
 from sweeps.study import Objective, Study
 
@@ -115,15 +115,16 @@ def judge_temperature(points: list[Point]) -> Verdict:
 def overestimation() -> tuple[list[dict[str, Any]], Verdict]:
     """Soft values of one critic and of two, against discounted soft returns of the policy.
 
-    At first values have not yet spread from step to step and are near 0, above all true ones, so
-    only the end of the training counts; what is left then of the start cannot be told apart.
+    On rewards with which critics start near the truth, see :class:`training.RaisedPendulum`; the
+    last three of eight parts of the training count.
     Of two critics it is the first, as the smaller one is below the mean of both by itself.
     """
-    task = Task(*gymnax.make("Pendulum-v1"))
+    task = raised_pendulum()
     rows, biases = [], {}
     for critics in (1, 2):
-        config = sac.Config(**{**FAST, "num_critics": critics, "total_timesteps": 16_000})
-        parts, _ = watched(config, task, bias, seeds=8, parts=8)
+        options = {"num_critics": critics, "alpha": 0.02, "total_timesteps": 16_000}
+        config = sac.Config(**{**FAST, **options})
+        parts, *_ = watched(config, task, bias, seeds=8, parts=8)
         biases[critics] = parts[5:].mean(axis=0)
         for part, values in enumerate(parts):
             step = (part + 1) * config.total_timesteps // len(parts)
@@ -131,13 +132,13 @@ def overestimation() -> tuple[list[dict[str, Any]], Verdict]:
     texts = []
     for critics, values in biases.items():
         low, high = interval(values)
-        texts.append(f"{critics}: {values.mean():+.1f} [{low:+.1f}, {high:+.1f}]")
+        texts.append(f"{critics}: {values.mean():+.2f} [{low:+.2f}, {high:+.2f}]")
     gap = biases[1] - biases[2]
     low, high = interval(gap)
     over = interval(biases[1])[0] > 0.0
     outcome = "not" if low <= 0.0 else "reproduced" if over else "partly"
     text = f"first critic's value minus return with critics {', '.join(texts)}; difference"
-    return rows, Verdict(outcome, f"{text} {gap.mean():+.1f} [{low:+.1f}, {high:+.1f}]")
+    return rows, Verdict(outcome, f"{text} {gap.mean():+.2f} [{low:+.2f}, {high:+.2f}]")
 
 
 def watched(
@@ -146,18 +147,19 @@ def watched(
     measure: Callable[[sac.State, sac.Config, Task], jax.Array],
     seeds: int,
     parts: int,
-) -> tuple[np.ndarray, sac.State]:
-    """What is measured after each part of the training, (parts, seeds), and the final states."""
+) -> tuple[np.ndarray, sac.State, dict[str, np.ndarray]]:
+    """What is measured after each part of the training, (parts, seeds); the final states; and the
+    metrics of the last part, (seeds, updates)."""
     keys, configs = stack([Trial(seed, config) for seed in range(seeds)])
     group = engine.Group(keys, configs, None)
     states = engine.initialise(sac, group, task)
     each = config.num_updates // parts
     of_all = jax.jit(jax.vmap(lambda state: measure(state, config, task)))
-    found = []
+    found, metrics = [], {}
     for _ in range(parts):
-        states, _ = engine.advance(sac, states, group, task, each, "vmap", each)
+        states, metrics = engine.advance(sac, states, group, task, each, "vmap", each)
         found.append(np.asarray(of_all(states), np.float64))
-    return np.stack(found), states
+    return np.stack(found), states, {name: np.asarray(x) for name, x in metrics.items()}
 
 
 def bias(state: sac.State, config: sac.Config, task: Task, steps: int = 600) -> jax.Array:
@@ -268,16 +270,18 @@ VARIANTS = {
 }
 
 
-def ace(name: str) -> tuple[list[dict[str, Any]], Verdict]:
+def ace(name: str, **options: Any) -> tuple[list[dict[str, Any]], Verdict]:
     """Greedy return over the whole training with an option of ACE and without, paired by seed."""
     task, rows, scores = Task(Push(), PushParams()), [], {}
     for variant in ("plain", name):
-        config = sac.Config(**{**FAST, "total_timesteps": 6_000, **VARIANTS[variant]})
-        parts, states = watched(config, task, greedy_return, seeds=8, parts=5)
+        config = sac.Config(**{**FAST, "total_timesteps": 6_000, **options, **VARIANTS[variant]})
+        parts, states, metrics = watched(config, task, greedy_return, seeds=8, parts=5)
         scores[variant] = parts.mean(axis=0)
         row: dict[str, Any] = {"variant": variant, "score": float(scores[variant].mean())}
         row["curve"] = np.round(parts.mean(axis=1), 3).tolist()
         row["scores"] = np.round(scores[variant], 3).tolist()
+        if "dormant" in metrics:
+            row["dormant"] = round(float(metrics["dormant"].mean()), 4)
         row["weights"] = np.round(np.mean(np.asarray(states.learner.weights), axis=0), 3).tolist()
         rows.append(row)
     gain = scores[name] - scores["plain"]
@@ -313,8 +317,10 @@ def causal() -> tuple[list[dict[str, Any]], Verdict]:
 
 
 def resets() -> tuple[list[dict[str, Any]], Verdict]:
-    """See :func:`ace`."""
-    return ace("resets")
+    """See :func:`ace`; with relu, whose neurons can die."""
+    rows, verdict = ace("resets", network="mlp-128")
+    share = rows[1]["dormant"]
+    return rows, verdict._replace(summary=f"{verdict.summary}; {share:.1%} of neurons dormant")
 
 
 # --- Risk -----------------------------------------------------------------------------------------
@@ -345,7 +351,7 @@ EXPERIMENTS = (
         "overestimation",
         f"Fujimoto et al. 2018, arXiv 1802.09477; {SAC}",
         "a single critic over-estimates, the smaller one of two does so less",
-        PENDULUM,
+        f"{PENDULUM}, rewards raised",
         overestimation,
         "num_critics",
     ),

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+import jax
 import numpy as np
+from gymnax.environments.classic_control.pendulum import EnvParams, EnvState, Pendulum
 
 from algorithms.common.task import Task
 from sweeps import engine
@@ -24,3 +26,24 @@ def train(
     states = engine.initialise(algorithm, group, task)
     states, metrics = engine.advance(algorithm, states, group, task, updates, "vmap", updates)
     return states, {name: np.asarray(values, np.float64) for name, values in metrics.items()}
+
+
+class RaisedPendulum(Pendulum):
+    """Pendulum with rewards (r + 6) / 10, for experiments on over-estimation.
+
+    A policy that knows nothing has r = -6 on average, so its true values are near 0, as those of
+    untrained critics, and they rise as it learns: critics that lag behind are too low. With r as
+    it is, critics start far above the truth, and what is left of that looks like over-estimation.
+    """
+
+    def step_env(
+        self, key: jax.Array, state: EnvState, action: Any, params: EnvParams
+    ) -> tuple[Any, ...]:
+        """A step of Pendulum, its reward raised and scaled."""
+        observation, state, reward, *rest = super().step_env(key, state, action, params)
+        return observation, state, 0.1 * (reward + 6.0), *rest
+
+
+def raised_pendulum() -> Task:
+    """See :class:`RaisedPendulum`."""
+    return Task(RaisedPendulum(), EnvParams())
