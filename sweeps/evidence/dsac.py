@@ -22,7 +22,7 @@ from sweeps.evidence.spec import (
     interval,
     measured,
 )
-from sweeps.evidence.training import raised_pendulum, train
+from sweeps.evidence.training import SETTLES, raised_pendulum, train
 from sweeps.plan import Trial
 from sweeps.study import Objective, Study
 
@@ -90,7 +90,7 @@ def judge_scales(points: list[Point]) -> Verdict:
 
 # --- Errors of the values -------------------------------------------------------------------------
 
-SEEDS, ENVS, STEPS, HORIZON = 5, 32, 200, 600
+SEEDS, ENVS, STEPS, HORIZON = 5, 32, 200, 200
 AGENTS: dict[str, tuple[ModuleType, dict[str, Any]]] = {
     "SAC, one critic": (sac, {"num_critics": 1}),
     "SAC": (sac, {}),
@@ -107,7 +107,7 @@ def errors() -> tuple[list[dict[str, Any]], Verdict]:
     task = raised_pendulum()
     rows, points = [], {}
     for name, (algorithm, options) in AGENTS.items():
-        config = algorithm.Config(**SMALL, **options)
+        config = algorithm.Config(**SMALL, **SETTLES, **options)
         states, _ = train(algorithm, [Trial(seed, config) for seed in range(SEEDS)], task)
         compare = jax.vmap(lambda state, a=algorithm, c=config: error_of(a, state, c, task))
         error, value = (np.asarray(x, np.float64) for x in jax.jit(compare)(states))
