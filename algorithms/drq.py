@@ -103,13 +103,26 @@ class Config:
 
 
 # Frames of 32 x 32 fit into memory: drawing them again would cost as much as learning from them.
-_QUICK = Config(pad=1, network="small", total_timesteps=500_000, store="frames")
+# Half of the first actions are already those with the highest values: uniform ones never get past
+# the first stairs, and agents then settle for standing still.
+_QUICK = Config(
+    learning_rate=5e-4,
+    epsilon_start=0.5,
+    epsilon_fraction=0.5,
+    target_interval=50,
+    pad=1,
+    network="small",
+    n_step=10,
+    gradient_steps=2,
+    total_timesteps=500_000,
+    store="frames",
+)
 
 PRESETS = {
     "default": Config(),
     "quick": _QUICK,
     "smoke": replace(_QUICK, learning_starts=500, rounds=16, total_timesteps=2_048),
-    "cpu": replace(_QUICK, total_timesteps=1_000_000),
+    "cpu": replace(_QUICK, buffer_size=200_000, total_timesteps=1_000_000),
     "minatar": Config(
         learning_rate=2.5e-4,
         gamma=0.99,
