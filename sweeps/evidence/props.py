@@ -33,7 +33,10 @@ UPDATES = 20
 
 
 def returns(env: str, preset: str, seeds: int, steps: int, **options: Any) -> Study:
-    """PPO, PPO with old batches, and PROPS; the score is the mean return of the whole run."""
+    """PPO, PPO with old batches, and PROPS; the score is the mean return of the whole run.
+
+    It is that of the policy that acts, for PROPS the one that makes up for what the data lack.
+    """
     return Study(
         "props",
         env,
@@ -48,7 +51,7 @@ def returns(env: str, preset: str, seeds: int, steps: int, **options: Any) -> St
 def judge_returns(points: list[Point]) -> Verdict:
     """Whether PROPS with two or four batches beats PPO, and PPO with as many batches."""
     plain = find(points, batches=1, adapt=False)
-    texts, checks = [f"PPO {in_words(plain)}"], []
+    texts, checks = [f"returns of the policy that acts: PPO {in_words(plain)}"], []
     for batches in (2, 4):
         own = find(points, batches=batches, adapt=True)
         buffer = find(points, batches=batches, adapt=False)
