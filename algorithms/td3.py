@@ -473,7 +473,8 @@ def targets(
 def expectile(gradients: jax.Array, config: Config) -> jax.Array:
     """tau after so many gradient steps, float32 ()."""
     learning = config.num_updates * config.steps_per_update - config.learning_starts
-    rounds = learning / (config.num_envs * config.num_steps)
+    # The round that reaches learning_starts learns, too.
+    rounds = learning / (config.num_envs * config.num_steps) + 1.0
     whole = config.expectile_fraction * rounds * config.gradient_steps
     progress = jnp.clip(gradients / whole, 0.0, 1.0)
     return config.expectile_start + progress * (config.expectile_end - config.expectile_start)

@@ -16,7 +16,7 @@ def main() -> None:
     )
     parser.add_argument(
         "name",
-        help="an algorithm; table: write algorithms/README.md; judge: stored studies again, by "
+        help="an algorithm; table: write algorithms/README.md; judge: all stored studies again, by "
         "rules that changed",
     )
     parser.add_argument("keys", nargs="*", metavar="KEY", help="experiments; all if none is given")
@@ -25,6 +25,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     try:
+        if options.name in ("table", "judge") and options.keys:
+            raise ValueError(f"{options.name}: got {' '.join(options.keys)!r}, allowed: no KEY")
         if options.name == "table":
             print(f"wrote {table.write()}")
             return
@@ -34,7 +36,7 @@ def main() -> None:
             return
         record.run(options.name, options.keys, options.runs)
         plot.draw(options.name)
-    except (ValueError, StudyError, FolderError) as error:
+    except (ValueError, OSError, StudyError, FolderError) as error:
         sys.exit(f"error: {error}")
 
 

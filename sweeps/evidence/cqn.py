@@ -52,7 +52,7 @@ def judge_levels(points: list[Point]) -> Verdict:
     parts, won = [f"3 levels of 5 bins {in_words(fine)}"], []
     for bins in (5, 125):
         flat = find(points, levels=1, bins=bins)
-        mean, low, high = difference(fine, flat)
+        mean, low, high = difference(fine, flat, 2)
         won.append(low > 0)
         parts.append(
             f"1 level of {bins} {in_words(flat)}, difference {mean:+.1f} [{low:.1f}, {high:.1f}]"

@@ -44,7 +44,7 @@ def judge_chunks(points: list[Point]) -> Verdict:
     parts, won = [f"1 action {in_words(single)}"], []
     for chunk in (4, 8):
         point = find(points, chunk=chunk)
-        mean, low, high = difference(point, single)
+        mean, low, high = difference(point, single, 2)
         won.append(low > 0)
         parts.append(
             f"{chunk} actions {in_words(point)}, difference {mean:+.1f} [{low:.1f}, {high:.1f}]"

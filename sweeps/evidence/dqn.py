@@ -77,7 +77,7 @@ def judge_discounts(points: list[Point]) -> Verdict:
     gains = {}
     for gamma in (0.3, 0.5, 0.7, 0.99):
         log = find(points, mappings="log", gamma=gamma)
-        gains[gamma] = difference(log, find(points, mappings="identity", gamma=gamma))
+        gains[gamma] = difference(log, find(points, mappings="identity", gamma=gamma), 3)
     texts = [
         f"gamma {g}: {m:+.2f} [{low:+.2f}, {high:+.2f}]" for g, (m, low, high) in gains.items()
     ]
@@ -110,8 +110,8 @@ def judge_shifts(points: list[Point]) -> Verdict:
     """Whether negative shifts explore more, and positive ones less."""
     none = find(points, reward_shift=0.0)
     texts = [f"{p.values['reward_shift']:+}: {in_words(p, 2)}" for p in points]
-    down = max(difference(find(points, reward_shift=b), none, 2)[1] for b in (-0.5, -0.1))
-    up = min(difference(find(points, reward_shift=b), none, 2)[2] for b in (0.1, 0.5))
+    down = max(difference(find(points, reward_shift=b), none, 4)[1] for b in (-0.5, -0.1))
+    up = min(difference(find(points, reward_shift=b), none, 4)[2] for b in (0.1, 0.5))
     outcome = "reproduced" if down > 0.0 and up <= 0.0 else "partly" if down > 0.0 else "not"
     return Verdict(outcome, "return at shift " + ", ".join(texts))
 

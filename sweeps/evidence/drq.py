@@ -102,9 +102,14 @@ def gaps(augmented: Path = AUGMENTED, plain: Path = PLAIN) -> tuple[list[dict[st
         ValueError: they have no agent in common.
     """
     one, other = (collect(read(folder / "result.json")).pairs for folder in (augmented, plain))
+    common = [
+        name for name in one if name in other and set(one[name].seeds) & set(other[name].seeds)
+    ]
+    if not common:
+        raise ValueError(f"{augmented} and {plain} have no pair with a common seed")
     rows, texts = [], []
     for metric, digits in METRICS.items():
-        changes = {name: change(one[name], other[name], metric) for name in one if name in other}
+        changes = {name: change(one[name], other[name], metric) for name in common}
         for suite, members in by_suite(changes):
             rows.append({"suite": suite, "metric": metric} | summary([changes[m] for m in members]))
         texts.append(f"{metric} {in_short(rows[-1], digits)}")
@@ -115,14 +120,8 @@ def gaps(augmented: Path = AUGMENTED, plain: Path = PLAIN) -> tuple[list[dict[st
 
 
 def change(one: PairScores, other: PairScores, metric: str) -> dict[tuple[str, int], np.ndarray]:
-    """(base, seed) -> differences (3,) of training, validation and gap, where both have the agent.
-
-    Raises:
-        ValueError: they have no agent in common.
-    """
+    """(base, seed) -> differences (3,) of training, validation and gap, of agents in both."""
     seeds = sorted(set(one.seeds) & set(other.seeds))
-    if not seeds:
-        raise ValueError(f"seeds of {one.base}: {one.seeds} and {other.seeds}, need a common one")
     sides = (
         np.stack([getattr(own, side)[metric] for side in SIDES], axis=1)[
             [own.seeds.index(seed) for seed in seeds]

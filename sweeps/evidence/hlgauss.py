@@ -63,7 +63,7 @@ def judge_noise(name: str, levels: tuple[float, ...], points: list[Point]) -> Ve
     wins, texts = 0, []
     for level in levels:
         at = {kind: find(points, target=kind, **{name: level}) for kind in TARGETS}
-        mean, low, high = difference(at["hl-gauss"], at["mse"])
+        mean, low, high = difference(at["hl-gauss"], at["mse"], 2)
         wins += level > 0 and low > 0
         scores = ", ".join(f"{kind} {at[kind].scores.mean():.0f}" for kind in TARGETS)
         texts.append(f"{level}: {scores} (hl-gauss - mse {mean:+.0f} [{low:.0f}, {high:.0f}])")

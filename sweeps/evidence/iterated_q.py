@@ -55,7 +55,7 @@ def judge_chain(points: list[Point]) -> Verdict:
 
 def judge_lengths(by_length: dict[int, Point], sign: float) -> Verdict:
     """The verdict on scores, of which those with more of the sign are better."""
-    gains = {k: difference(by_length[k], by_length[1]) for k in CHAINS[1:]}
+    gains = {k: difference(by_length[k], by_length[1], 3) for k in CHAINS[1:]}
     worst = {k: min(sign * low, sign * high) for k, (_, low, high) in gains.items()}
     helped = [k for k in worst if worst[k] > 0]
     outcome = "reproduced" if 5 in helped else "partly" if helped else "not"

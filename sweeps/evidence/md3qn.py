@@ -70,7 +70,7 @@ def judge_treasure(points: list[Point]) -> Verdict:
     }
     ours, texts, wins = by_name.pop("md3qn vector"), [], 0
     for name in ("dqn vector", "md3qn one"):
-        mean, low, high = difference(ours, by_name[name])
+        mean, low, high = difference(ours, by_name[name], 2)
         wins += int(low > 0) - int(high < 0)
         texts.append(f"minus {name} {mean:+.2f} [{low:.2f}, {high:.2f}]")
     others = ", ".join(f"{name} {in_words(point, 2)}" for name, point in by_name.items())

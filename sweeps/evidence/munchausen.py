@@ -51,9 +51,10 @@ def judge_index(points: list[Point]) -> Verdict:
 
 def judge(name: str, points: dict[float, Point], best: float, base: float) -> Verdict:
     """Whether one value of a parameter gives higher returns than another."""
-    mean, low, high = difference(points[best], points[base])
+    count = len(points) - 1
+    mean, low, high = difference(points[best], points[base], count)
     others = any(
-        difference(p, points[base])[1] > 0 for p in points.values() if p is not points[base]
+        difference(p, points[base], count)[1] > 0 for p in points.values() if p is not points[base]
     )
     outcome = "reproduced" if low > 0 else "partly" if others else "not"
     scores = ", ".join(f"{name} = {value}: {in_words(p)}" for value, p in points.items())
@@ -82,7 +83,7 @@ def judge_breakout(points: list[Point]) -> Verdict:
     dqn = find(points, algorithm="dqn")
     one, two = (find(points, algorithm="munchausen", q=q) for q in (1.0, 2.0))
     pairs = {"q = 1 - DQN": (one, dqn), "q = 2 - DQN": (two, dqn), "q = 2 - q = 1": (two, one)}
-    gains = {name: difference(*pair) for name, pair in pairs.items()}
+    gains = {name: difference(*pair, len(pairs)) for name, pair in pairs.items()}
     better = [low > 0 for _, low, _ in gains.values()]
     outcome = "reproduced" if all(better) else "partly" if any(better) else "not"
     texts = [

@@ -77,12 +77,16 @@ def run(name: str, keys: list[str], runs: Path) -> None:
 def judge(name: str) -> None:
     """Judge stored outcomes of studies again, for rules that changed after they were run.
 
-    Measurements are left: what they compare is not stored, they have to be run again.
+    Measurements are left: what they compare is not stored, they have to be run again. So do studies
+    whose definitions changed.
     """
     outcomes = read(name)
     for experiment in module(name).EXPERIMENTS:
         outcome = outcomes.get(experiment.key)
         if not isinstance(experiment, spec.Sweep) or outcome is None:
+            continue
+        if outcome["study"] != json.loads(json.dumps(to_data(experiment.study()))):
+            print(f"{name} {experiment.key}: another study was run, not judged", flush=True)
             continue
         points = []
         for row in outcome["points"]:

@@ -97,7 +97,7 @@ def judge_temperature(points: list[Point]) -> Verdict:
         mean, low, high = difference(learned, fixed[best])
         keeps_up.append(low > -0.1 * abs(float(fixed[best].scores.mean())))
         for alpha, point in fixed.items():
-            fails[alpha] |= difference(point, learned)[2] < 0.0
+            fails[alpha] |= difference(point, learned, len(SCALES))[2] < 0.0
         scores = ", ".join(f"{a}: {point.scores.mean():.0f}" for a, point in fixed.items())
         texts.append(
             f"scale {scale}: learned {in_words(learned, 0)}, fixed {scores}; "
@@ -136,7 +136,7 @@ def overestimation() -> tuple[list[dict[str, Any]], Verdict]:
     gap = biases[1] - biases[2]
     low, high = interval(gap)
     over = interval(biases[1])[0] > 0.0
-    outcome = "not" if low <= 0.0 else "reproduced" if over else "partly"
+    outcome = "reproduced" if over and low > 0.0 else "not"
     text = f"first critic's value minus return with critics {', '.join(texts)}; difference"
     return rows, Verdict(outcome, f"{text} {gap.mean():+.2f} [{low:+.2f}, {high:+.2f}]")
 

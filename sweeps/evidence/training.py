@@ -28,9 +28,9 @@ def train(
     return states, {name: np.asarray(values, np.float64) for name, values in metrics.items()}
 
 
-# A horizon of ten steps and targets that follow in a hundred gradient steps: values settle within a
-# short training. With a discount of 0.99 and targets half as fast they were 40 of 80 too low after
-# 4,000 gradient steps, whatever the critics.
+# A horizon of ten steps and targets that follow in a hundred: values settle in a short training.
+# With a discount of 0.99 and targets half as fast they were 40 too low after 4,000 gradient
+# steps, whatever the critics.
 SETTLES = {"gamma": 0.9, "tau": 0.01}
 
 

@@ -171,6 +171,17 @@ def test_the_rank_penalty_is_zero_for_values_that_satisfy_the_bellman_equation()
     assert float(beer.penalty(ones, ones, jnp.float32(1.0), jnp.ones(1), jnp.zeros(1))) == 0.0
 
 
+def test_the_rank_penalty_turns_features_and_does_not_scale_them():
+    phi, after = jax.random.normal(jax.random.key(1), (2, 8, 3))
+    rest = (jnp.float32(1.3), jnp.full(8, 4.0), jnp.full(8, 0.9))
+    found, gradient = jax.value_and_grad(beer.penalty)(phi, after, *rest)
+    assert float(found) > 0.1
+    np.testing.assert_allclose(jnp.sum(gradient * phi, axis=-1), 0.0, atol=1e-6)
+    assert float(jnp.abs(gradient).max()) > 1e-3
+    larger = beer.penalty(5.0 * phi, 5.0 * after, rest[0] / 25.0, *rest[1:])
+    np.testing.assert_allclose(larger, found, rtol=1e-5)
+
+
 def test_the_rank_penalty_enters_the_loss(cartpole):
     config = SMALL.replace(beer=True, beer_coef=2.0, loss="mse")
     params = constant([[1.0, 0.0]])

@@ -21,8 +21,6 @@ def test_agents_are_paired_by_their_seeds():
     assert list(changes) == [("base-a", 1), ("base-a", 2)]
     np.testing.assert_array_equal(changes["base-a", 1], [-1.0, 3.0, -4.0])
     np.testing.assert_array_equal(changes["base-a", 2], [2.0, 1.0, 1.0])
-    with pytest.raises(ValueError, match=r"seeds of base-a: \(1, 2, 5\) and \(3,\), need a common"):
-        drq.change(one, scores((3,), [0.0], [0.0]), "distance")
 
 
 def test_an_interval_counts_agents_and_not_their_pairs():
