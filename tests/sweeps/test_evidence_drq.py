@@ -1,5 +1,8 @@
 """Differences of gaps between two agents on the benchmark's pairs."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -41,3 +44,30 @@ def test_an_interval_counts_agents_and_not_their_pairs():
     alone = drq.summary([first, first])
     assert alone["gap"] == 1.0 and "gap_low" not in alone
     assert drq.in_short(alone, 1) == "train +1.0, validation +1.0, gap +1.0"
+
+
+def test_gaps_are_compared_on_common_pairs(monkeypatch):
+    def pairs_of(folder):
+        gain = 1.0 if folder == "with" else 0.0
+        seeds = (1, 2, 3)
+        train = [10.0, 20.0, 30.0]
+        common = both(seeds, train, [9.0 + 2.0 * gain, 8.0 + 2.1 * gain, 7.0 + 1.9 * gain])
+        alone = both((1,) if gain else (2,), [0.0], [0.0])
+        return {"filters-1": common, "filters-2": common, "layout-1": alone}
+
+    def both(seeds, train, validation):
+        train, validation = np.array(train), np.array(validation)
+        sides = [dict.fromkeys(drq.METRICS, x) for x in (train, validation, train - validation)]
+        return PairScores("base-f", tuple(seeds), *sides)
+
+    monkeypatch.setattr(drq, "read", lambda path: path.parent.name)
+    monkeypatch.setattr(drq, "collect", lambda name: SimpleNamespace(pairs=pairs_of(name)))
+    rows, verdict = drq.gaps(Path("with"), Path("without"))
+    places = [row.get("suite", row.get("pair")) for row in rows[: len(rows) // 2]]
+    assert places == ["filters", "overall", "filters-1", "filters-2"]
+    assert rows[1]["agents"] == 3 and rows[1]["pairs"] == 2
+    assert rows[1]["gap"] == pytest.approx(-2.0) and rows[1]["train"] == 0.0
+    assert "gap -2.000 [-2.248, -1.752], gaps of 2 pairs smaller" in verdict.summary
+    monkeypatch.setattr(drq, "collect", lambda name: SimpleNamespace(pairs={name: None}))
+    with pytest.raises(ValueError, match="with and without have no pair with a common seed"):
+        drq.gaps(Path("with"), Path("without"))
