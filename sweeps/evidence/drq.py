@@ -113,13 +113,13 @@ def gaps(augmented: Path, plain: Path) -> tuple[list[dict[str, Any]], Verdict]:
     rows, texts = [], []
     for metric, digits in METRICS.items():
         changes = {name: change(one[name], other[name], metric) for name in common}
-        own = [{"pair": name, "metric": metric} | summary([changes[name]]) for name in common]
+        own = {name: summary([changes[name]]) for name in common}
         for suite, members in by_suite(changes):
             rows.append({"suite": suite, "metric": metric} | summary([changes[m] for m in members]))
         total = rows[-1]
-        smaller = sum(row.get("gap_high", 0.0) < 0.0 for row in own)
+        smaller = sum(row.get("gap_high", 0.0) < 0.0 for row in own.values())
         texts.append(f"{metric} {in_short(total, digits)}, gaps of {smaller} pairs smaller")
-        rows += own
+        rows += [{"pair": name, "metric": metric} | row for name, row in own.items()]
     return rows, Verdict(
         "measured",
         f"with minus without shifts, {total['agents']} agents, {len(common)} pairs: "

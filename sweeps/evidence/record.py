@@ -85,7 +85,7 @@ def judge(name: str) -> None:
         outcome = outcomes.get(experiment.key)
         if not isinstance(experiment, spec.Sweep) or outcome is None:
             continue
-        if outcome["study"] != json.loads(json.dumps(to_data(experiment.study()))):
+        if outcome.get("study") != json.loads(json.dumps(to_data(experiment.study()))):
             print(f"{name} {experiment.key}: another study was run, not judged", flush=True)
             continue
         points = []

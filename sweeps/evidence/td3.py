@@ -1,6 +1,7 @@
 """TD3: over-estimation against true returns, and what its options claim."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -113,7 +114,7 @@ def overestimation() -> tuple[list[dict[str, Any]], Verdict]:
     for name, options in ARMS.items():
         config = td3.Config(**{**FAST, **SETTLES, **options, "total_timesteps": 30_720})
         # Targets move with the actor.
-        config = config.replace(tau=config.tau * config.policy_delay)
+        config = replace(config, tau=config.tau * config.policy_delay)
         steps, excess = excesses(config, task)
         points[name] = Point({"arm": name}, excess[:, SETTLED:].mean(axis=1))
         for part, step in enumerate(steps):

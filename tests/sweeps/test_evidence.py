@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from sweeps import space
 from sweeps.evidence import plot, record, spec, table
 from sweeps.evidence.spec import Measurement, Point, Sweep, Verdict
-from sweeps.study import Objective, Study
+from sweeps.study import Objective, Study, to_data
 
 
 def tiny(**options) -> Study:
@@ -98,19 +99,23 @@ def test_the_interval_of_a_mean_covers_it():
         spec.interval(samples[0, :1])
 
 
-def test_stored_studies_are_judged_again(tmp_path, monkeypatch):
+def test_stored_studies_are_judged_again(tmp_path, monkeypatch, capsys):
     rule = lambda points: Verdict("partly", f"{points[0].values} {spec.in_words(points[0])}")  # noqa: E731
     study = Sweep("study", "A paper", "a new claim", tiny, rule)
     found = Measurement("table", "A paper", "a claim", "a table", lambda: ([], rule([])))
-    module = type("module", (), {"EXPERIMENTS": (study, found)})
+    changed = replace(study, key="changed", study=lambda: tiny(space={"trace": space.choice(0.5)}))
+    module = type("module", (), {"EXPERIMENTS": (study, found, changed)})
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     monkeypatch.setattr(record, "module", lambda name: module)
     point = {"trace": 0.5, "score": 2.0, "low": 0.0, "high": 0.0, "scores": [1.0, 3.0], "curve": {}}
     old = {"claim": "a claim", "verdict": "not", "summary": "", "points": [point], "seconds": 3.0}
-    (tmp_path / "pqn.json").write_text(json.dumps({"study": old, "table": old}))
+    old["study"] = to_data(tiny())
+    stored = {"study": old, "table": old, "changed": old}
+    (tmp_path / "pqn.json").write_text(json.dumps(stored))
     record.judge("pqn")
     outcomes = record.read("pqn")
-    assert outcomes["table"] == old
+    assert outcomes["table"] == old and outcomes["changed"] == old
+    assert capsys.readouterr().out == "pqn changed: another study was run, not judged\n"
     judged = outcomes["study"]
     assert (judged["claim"], judged["verdict"], judged["seconds"]) == ("a new claim", "partly", 3.0)
     assert judged["summary"] == "{'trace': 0.5} 2.0 [-10.7, 14.7]"  # t of 1 degree: 12.7
