@@ -103,8 +103,8 @@ class Config:
 
 
 # Frames of 32 x 32 fit into memory: drawing them again would cost as much as learning from them.
-# With uniform first actions, or one gradient step per round, agents on base F (forest, sprite) settle
-# for walking to and fro before the first stairs, which costs less than jumping.
+# With uniform first actions, or one gradient step per round, agents on base F (forest, sprite)
+# settle for walking to and fro before the first stairs, which costs less than jumping.
 _QUICK = Config(
     learning_rate=5e-4,
     epsilon_start=0.5,
