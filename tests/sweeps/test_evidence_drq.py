@@ -67,7 +67,9 @@ def test_gaps_are_compared_on_common_pairs(monkeypatch):
     assert places == ["filters", "overall", "filters-1", "filters-2"]
     assert rows[1]["agents"] == 3 and rows[1]["pairs"] == 2
     assert rows[1]["gap"] == pytest.approx(-2.0) and rows[1]["train"] == 0.0
-    assert "gap -2.000 [-2.248, -1.752], gaps of 2 pairs smaller" in verdict.summary
+    assert "gap -2.000 [-2.248, -1.752], gap smaller in 2 of 2 pairs" in verdict.summary
+    assert drq.smaller([{"gap_high": 0.1}, {"gap_high": -0.1}]) == "gap smaller in 1 of 2 pairs"
+    assert drq.smaller([{"gap": -2.0}]).startswith("one agent per pair")
     monkeypatch.setattr(drq, "collect", lambda name: SimpleNamespace(pairs={name: None}))
     with pytest.raises(ValueError, match="with and without have no pair with a common seed"):
         drq.gaps(Path("with"), Path("without"))
