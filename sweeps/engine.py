@@ -30,6 +30,8 @@ Axis = Literal["auto", "vmap", "map"]
 CAPACITY = 64  # most updates per call of the program
 CALL_SECONDS = 1.0  # what a call is meant to last
 SAVE_SHARE = 0.05  # most of the time that may go into checkpoints
+# A program that runs once spends its time in the compiler: without optimisations less than half.
+RUN_ONCE = {"xla_backend_optimization_level": 0}
 # How the arguments of a program lie on several devices.
 TRIALS, WHOLE = jax.P("trials"), jax.P()
 
@@ -230,7 +232,7 @@ def _refuse_scheduled(folder: Path) -> None:
 # --- The program ----------------------------------------------------------------------------------
 
 
-@functools.partial(jax.jit, static_argnames=("algorithm", "devices"))
+@functools.partial(jax.jit, static_argnames=("algorithm", "devices"), compiler_options=RUN_ONCE)
 def initialise(algorithm: ModuleType, group: Group, task: Task, devices: int = 1) -> PyTree:
     """States (S, ...) of all trials before the first update; arguments as for `advance`."""
 

@@ -100,7 +100,7 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
 def test_it_learns_to_balance():
     config, task = learning("c51")
     _, metrics = run(c51, config, task)
-    # It reaches 206 to 283. Ignoring terminations: at most 74, without bootstrapping 21, training
-    # the distribution of the wrong action 10.
-    assert np.all(final(metrics) > 120.0), final(metrics)
+    # 18 seeds reached 130 to 453. Ignoring terminations: at most 74, without bootstrapping 21,
+    # training the distribution of the wrong action 10.
+    assert np.all(final(metrics) > 100.0), final(metrics)
     np.testing.assert_allclose(metrics["epsilon"][:, -1], 0.05, rtol=1e-5)

@@ -247,7 +247,7 @@ def test_options_that_do_not_fit_are_refused(pendulum, options, message):
 def test_it_learns_to_swing_up():
     config, task = learning("dsac")
     _, metrics = run(dsac, config, task)
-    # Near -140, which is all there is to gain. With the wrong sign of the mean's gradient or of
-    # alpha's it stays below -1100, without bootstrapping below -1300, with an actor that descends
-    # at -1800. Signs of sigma do not matter here: the tests above are for them.
-    assert np.all(final(metrics) > -300.0), final(metrics)
+    # 18 seeds reached -215 to -94, which is all there is to gain. With the wrong sign of the mean's
+    # gradient or of alpha's it stays below -1100, without bootstrapping below -1300, with an actor
+    # that descends at -1800. Signs of sigma do not matter here: the tests above are for them.
+    assert np.all(final(metrics) > -600.0), final(metrics)

@@ -193,7 +193,7 @@ def test_sizes_that_do_not_fit(cartpole):
 
 
 def test_cartpole_is_learned_inside_the_trust_region():
-    """At least 400 of 500 after 61 k steps; measured: 496 to 500. Random play has about 22.
+    """At least 400 of 500 after 61 k steps; 18 seeds had 484 to 500. Random play has about 22.
 
     Broken versions: a weight of the penalty that stays at 100 has 28, a fix-up of minibatches
     within the limit 95 to 122, a critic that does not learn 90 (worst seed).

@@ -115,7 +115,7 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
 def test_it_learns_to_balance():
     config, task = learning("hlgauss")
     _, metrics = run(hlgauss, config, task)
-    # It reaches 168 to 258. Ignoring terminations: at most 17, without bootstrapping 47, training
-    # the histogram of the wrong action 10.
-    assert np.all(final(metrics) > 120.0), final(metrics)
+    # 18 seeds reached 130 to 448. Ignoring terminations: at most 17, without bootstrapping 47,
+    # training the histogram of the wrong action 10.
+    assert np.all(final(metrics) > 90.0), final(metrics)
     np.testing.assert_allclose(metrics["epsilon"][:, -1], 0.05, rtol=1e-5)

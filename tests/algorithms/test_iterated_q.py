@@ -139,5 +139,6 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
 def test_it_learns_to_balance():
     config, task = learning("iterated_q")
     _, metrics = run(iterated_q, config, task)
-    # Bootstrapping through ends, ignoring the action, or a window that never moves: below 16.
+    # 18 seeds lasted 113 to 277 steps. Bootstrapping through ends, ignoring the action, or a window
+    # that never moves: below 16.
     assert np.all(final(metrics) > 60.0), final(metrics)

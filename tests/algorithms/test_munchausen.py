@@ -116,5 +116,6 @@ def test_too_few_steps_are_refused(cartpole):
 def test_it_learns_to_balance():
     config, task = learning("munchausen")
     _, metrics = run(munchausen, config, task)
-    # Bootstrapping through ends, not at all, or ignoring the action: below 19.
+    # 18 seeds lasted 105 to 172 steps. Bootstrapping through ends, not at all, or ignoring the
+    # action: below 19.
     assert np.all(final(metrics) > 60.0), final(metrics)

@@ -227,10 +227,11 @@ def test_sizes_that_do_not_fit():
 
 
 def test_a_cue_is_remembered_for_ten_steps():
-    """Return above 0.8 of 1 after 61 k steps, of the worst seed; measured: 0.997. Guessing has 0.
+    """Return above 0.8 of 1 after 61 k steps, of the worst seed; 18 seeds had 0.988 to 1.
 
-    PPO without memory with the same settings: -0.05. Broken versions: no backpropagation through
-    time -0.07, a loss that forgets after every step -0.03, one that ignores ends of episodes 0.17.
+    Guessing has 0, PPO without memory with the same settings -0.05. Broken versions: no
+    backpropagation through time -0.07, a loss that forgets after every step -0.03, one that ignores
+    ends of episodes 0.17.
     """
     config, task = learning("ppo_rnn")
     states, metrics = run(ppo_rnn, config, task)

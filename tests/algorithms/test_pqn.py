@@ -102,5 +102,6 @@ def test_sizes_that_do_not_fit_are_refused(cartpole, options, message):
 def test_it_learns_to_balance():
     config, task = learning("pqn")
     _, metrics = run(pqn, config, task)
-    # A random policy lasts 22 steps; without ends, or without bootstrapping, it stays below 35.
-    assert np.all(final(metrics) > 150.0), final(metrics)
+    # 18 seeds lasted 136 to 500 steps. A random policy lasts 22; without ends, or without
+    # bootstrapping, it stays below 35.
+    assert np.all(final(metrics) > 90.0), final(metrics)

@@ -187,6 +187,6 @@ def test_options_that_do_not_fit_are_refused(cartpole, options, message):
 def test_it_learns_to_balance():
     config, task = learning("sd_sac")
     _, metrics = run(sd_sac, config, task)
-    # Here 249 to 284; with the loss of the actor turned round, without bootstrapping, through ends,
-    # or with the mean over all actions: at most 96, 23, 20 and 101.
+    # 18 seeds reached 197 to 330; with the loss of the actor turned round, without bootstrapping,
+    # through ends, or with the mean over all actions: at most 96, 23, 20 and 101.
     assert np.all(final(metrics) > 150.0), final(metrics)
