@@ -244,7 +244,7 @@ def initialise(algorithm: ModuleType, group: Group, task: Task, devices: int = 1
 
 def state_template(algorithm: ModuleType, group: Group, task: Task, devices: int = 1) -> PyTree:
     """Shapes, dtypes and places of the states of a group."""
-    shapes = jax.eval_shape(functools.partial(initialise, algorithm), group, task)
+    shapes = initialise.eval_shape(algorithm, group, task)
     if devices == 1:
         return shapes
     sharding = jax.sharding.NamedSharding(_mesh(devices), TRIALS)

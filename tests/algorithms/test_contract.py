@@ -1,5 +1,6 @@
 """What every algorithm must do for the engine: batch over trials, stop and go on, act."""
 
+import functools
 import importlib
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from tests.algorithms.cases import LEARNING, SMALL, build
 from tests.algorithms.learning import make_group
 
 CASES = {**LEARNING, **SMALL}
+once = functools.partial(jax.jit, compiler_options=engine.RUN_ONCE)
+# One program each, where operations on single leaves would be dozens.
+copy = once(functools.partial(jax.tree.map, jnp.copy))
+first_trial = once(functools.partial(jax.tree.map, lambda leaf: leaf[0]))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -35,7 +40,7 @@ def test_trials_stop_and_go_on_to_the_same_bits(case):
     # Otherwise what goes on is compiled once more.
     assert jax.tree.map(jax.typeof, whole) == kinds
     parts, first = advance(algorithm, engine.initialise(algorithm, group, task), group, task, 1)
-    parts = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), parts)
+    parts = copy(parts)
     parts, rest = advance(algorithm, parts, group, task, 2)
 
     for one, other in zip(arrays(whole), arrays(parts), strict=True):
@@ -66,12 +71,11 @@ def arrays(tree: Any) -> list[np.ndarray]:
 
 def check_policy(algorithm: Any, states: Any, config: Any, task: Task) -> None:
     """One action per observation, inside the action space; greedy ones need no randomness."""
-    state = jax.tree.map(lambda leaf: leaf[0], states)
-    scene, _ = task.reset(jax.random.key(0), 5)
-    observation = task.render(scene)
+    state = first_trial(states)
+    observation = once(lambda key: task.render(task.reset(key, 5)[0]))(jax.random.key(0))
     space = task.env.action_space(task.params)
     for greedy in (False, True):
-        act = jax.jit(algorithm.policy(state, config, task, greedy=greedy))
+        act = once(algorithm.policy(state, config, task, greedy=greedy))
         actions = [act(jax.random.key(seed), observation) for seed in (0, 1)]
         assert actions[0].shape == (5, *space.shape)
         assert all(bool(space.contains(action)) for action in actions[0])

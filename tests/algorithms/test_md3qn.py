@@ -175,6 +175,6 @@ def test_it_learns_to_dive_for_treasure():
     config, task = learning("md3qn")
     _, metrics = run(md3qn, config, task)
     # 18 seeds reached 3.1 to 3.3; with few random actions the best is 3.55. Ignoring terminations:
-    # 2.5 to 2.9, without bootstrapping or training the wrong action below 0, without the second channel
-    # below -10.
+    # 2.5 to 2.9, without bootstrapping or training the wrong action below 0, without the second
+    # channel below -10.
     assert np.mean(final(metrics)) > 3.0, final(metrics)
