@@ -9,6 +9,7 @@ import numpy as np
 from algorithms.common.task import Task
 from sweeps import engine
 from sweeps.plan import Trial, stack
+from tests.compiling import optimised
 
 
 def make_group(configs: list[Any], seeds: list[int]) -> engine.Group:
@@ -23,9 +24,10 @@ def run(
     """A whole run: final states (S, ...), and metrics (S, num_updates)."""
     group = make_group([config] * num_seeds, list(range(num_seeds)))
     states = engine.initialise(algorithm, group, task)
-    states, metrics = engine.advance(
-        algorithm, states, group, task, config.num_updates, "vmap", config.num_updates
-    )
+    with optimised():
+        states, metrics = engine.advance(
+            algorithm, states, group, task, config.num_updates, "vmap", config.num_updates
+        )
     return states, jax.tree.map(np.asarray, metrics)
 
 

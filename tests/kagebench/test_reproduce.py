@@ -18,8 +18,15 @@ from kagebench.commands import _benchmark, _trained, reproduce
 from kagebench.evaluate import METRICS
 from kagebench.suites import PAIRS
 from sweeps import store
+from tests.compiling import optimised
 
 STEPS = 16_384
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fast():
+    with optimised():
+        yield
 
 
 @pytest.fixture(scope="module")
