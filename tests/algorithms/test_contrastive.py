@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from algorithms.common import contrastive
+from tests.compiling import optimised
 
 SIZE = 6
 
@@ -63,6 +64,7 @@ def test_functions_of_the_anchor_change_nothing(scores):
     )
 
 
+@optimised()
 def test_the_best_scores_give_the_mutual_information():
     # Two states with two actions lead to three states with such probabilities.
     after = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [0.05, 0.05, 0.9]])

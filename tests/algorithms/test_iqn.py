@@ -14,6 +14,7 @@ from envs.tabular.env import TabularEnv
 from envs.tabular.mdp import from_arrays
 from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
+from tests.compiling import optimised
 
 SMALL = iqn.Config(network="mlp", rounds=4, total_timesteps=400)
 # Gambles: what they pay with probabilities 1/4, 1/2, 1/4. The means are 1, 1.5 and 2.
@@ -120,6 +121,7 @@ def outcomes(probability: np.ndarray) -> np.ndarray:
     return GAMBLES[:, np.digitize(probability, [0.25, 0.75])]
 
 
+@optimised()
 def test_one_network_knows_the_quantiles_and_so_the_policy_of_every_risk(gambles):
     config = iqn.Config(learning_rate=2e-3, network="mlp", kappa=0.05)
     params = iqn.init_network(jax.random.key(0), config, gambles)

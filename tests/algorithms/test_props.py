@@ -13,6 +13,7 @@ from algorithms.common.policies import Categorical
 from algorithms.common.task import Task
 from tests.algorithms.cases import learning
 from tests.algorithms.learning import final, run
+from tests.compiling import optimised
 
 SMALL = props.Config(
     num_envs=4,
@@ -77,6 +78,7 @@ def test_gradient_of_the_behaviour_policy_by_hand():
     np.testing.assert_allclose(penalised - found, 2.0 * (phi - pi), atol=1e-6)
 
 
+@optimised()
 def test_sampling_error_on_a_bandit_is_lower_than_on_policy():
     """KL of the frequencies of actions and the target policy, at 32, 64 and again 64 plays."""
     task = Task(*envs.make("bandit/gaussian", num_arms=4))
