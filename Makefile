@@ -20,8 +20,8 @@ test test-slow wheel-test: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/
 test test-slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.1
 # Most programs run a few times: without optimisations they compile in half the time. Those that
 # run for long (tests/compiling.py) have the optimisations that cost little.
-test test-slow: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1
-test test-slow: export XLA_FLAGS ?= --xla_backend_optimization_level=1
+test: export JAX_DISABLE_MOST_OPTIMIZATIONS ?= 1
+test: export XLA_FLAGS ?= --xla_backend_optimization_level=1
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-slow wheel-test lint format bench docs-images lock clean
