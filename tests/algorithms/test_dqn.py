@@ -245,5 +245,5 @@ def test_it_learns_to_balance():
     _, metrics = run(dqn, config, task)
     # 18 seeds lasted 108 to 235 steps. A random policy lasts 22; without the maximum, or without
     # ends, it stays below 35.
-    assert np.all(final(metrics) > 60.0), final(metrics)
+    assert np.all(final(metrics) > 90.0), final(metrics)
     np.testing.assert_allclose(metrics["epsilon"][:, -1], 0.05, rtol=1e-5)

@@ -250,4 +250,4 @@ def test_it_learns_to_swing_up():
     # 18 seeds reached -215 to -94, which is all there is to gain. With the wrong sign of the mean's
     # gradient or of alpha's it stays below -1100, without bootstrapping below -1300, with an actor
     # that descends at -1800. Signs of sigma do not matter here: the tests above are for them.
-    assert np.all(final(metrics) > -600.0), final(metrics)
+    assert np.all(final(metrics) > -300.0), final(metrics)

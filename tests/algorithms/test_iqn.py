@@ -185,5 +185,5 @@ def test_it_learns_to_balance():
     _, metrics = run(iqn, config, task)
     # 18 seeds reached 116 to 254. Ignoring terminations: at most 12, without bootstrapping 13,
     # training the quantiles of the wrong action 9.
-    assert np.all(final(metrics) > 60.0), final(metrics)
+    assert np.all(final(metrics) > 90.0), final(metrics)
     np.testing.assert_allclose(metrics["epsilon"][:, -1], 0.05, rtol=1e-5)

@@ -424,4 +424,4 @@ def test_it_learns_to_swing_up():
     _, metrics = run(sac, config, task)
     # 18 seeds reached -251 to -109; without bootstrapping at most -1328, with alpha or the actor
     # going the wrong way at most -1082 and -1203.
-    assert np.all(final(metrics) > -600.0), final(metrics)
+    assert np.all(final(metrics) > -400.0), final(metrics)
